@@ -1,0 +1,2 @@
+//! The command `afunix`.
+fn main() {}

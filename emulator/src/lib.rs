@@ -1,0 +1,1 @@
+//! The model in real time: OS threads over the model.

@@ -1,0 +1,1 @@
+//! Scenarios: one application per module, on any backend.

@@ -1,0 +1,1 @@
+//! The model under a deterministic scheduler, virtual time and faults.

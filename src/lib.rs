@@ -1,0 +1,3 @@
+//! The contract.
+pub mod snapshot;
+pub mod trace;

@@ -1,0 +1,1 @@
+//! Conformance, differential, property, tidy and command-line tests.

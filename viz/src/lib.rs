@@ -1,0 +1,1 @@
+//! Pictures of snapshots and traces: table, ladder, DOT, SVG.
