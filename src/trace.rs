@@ -3,7 +3,11 @@
 //! `Traced` sees a call begin and end. Flow, queue fill and who woke whom only the model knows, so a
 //! simulation's trace has more kinds of event than the kernel's.
 
+use std::sync::Mutex;
+
 use serde::{Deserialize, Serialize};
+
+use crate::{Backend, Call, Errno, RawName};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,4 +99,127 @@ pub enum EventKind {
         /// The line, without its end.
         line: String,
     },
+}
+
+/// A backend that records the calls made through it: [`EventKind::Enter`] and [`EventKind::Exit`].
+///
+/// `record` is called with each, in the order in which they happen; the caller adds the clock and the
+/// thread, which a backend does not know.
+pub struct Traced<B, R> {
+    inner: B,
+    record: Mutex<R>,
+}
+
+impl<B: Backend, R: FnMut(EventKind) + Send> Traced<B, R> {
+    /// Wraps a backend.
+    pub fn new(inner: B, record: R) -> Self {
+        Traced { inner, record: Mutex::new(record) }
+    }
+
+    fn tell(&self, kind: EventKind) {
+        let mut record = self.record.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        record(kind);
+    }
+}
+
+impl<B: Backend, R: FnMut(EventKind) + Send> Backend for Traced<B, R> {
+    fn call(&self, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
+        self.tell(EventKind::Enter { call: describe(call), socket: None });
+        let result = self.inner.call(call);
+        self.tell(EventKind::Exit { call: call.name().to_owned(), result: signed(result) });
+        result
+    }
+}
+
+/// A return value as the kernel's register holds it: the count, or the negated error number.
+pub fn signed(result: Result<usize, Errno>) -> i64 {
+    match result {
+        Ok(value) => i64::try_from(value).unwrap_or(i64::MAX),
+        Err(errno) => -i64::from(errno.raw()),
+    }
+}
+
+/// A call in one line, much as strace(1) prints it, without its result: `sendto(3, 5 bytes)`.
+pub fn describe(call: &Call<'_, '_>) -> String {
+    let name = call.name();
+    let fd = call.fd().map_or(-1, |fd| fd.number());
+    match call {
+        Call::Socket { kind, .. } | Call::Socketpair { kind, .. } => {
+            format!("{name}({})", type_name(*kind))
+        }
+        Call::Bind { name: to, .. } | Call::Connect { name: to, .. } => {
+            format!("{name}({fd}, {})", describe_name(to))
+        }
+        Call::Listen { backlog, .. } => format!("{name}({fd}, {backlog})"),
+        Call::Shutdown { how, .. } => {
+            let how = ["SHUT_RD", "SHUT_WR", "SHUT_RDWR"].get(*how as usize).unwrap_or(&"?");
+            format!("{name}({fd}, {how})")
+        }
+        Call::Sendmsg { control, .. } if !control.is_empty() => {
+            let bytes = crate::fault::transfer_len(call);
+            format!("{name}({fd}, {bytes} bytes, control {})", control.len())
+        }
+        Call::Read { .. }
+        | Call::Readv { .. }
+        | Call::Recvfrom { .. }
+        | Call::Recvmsg { .. }
+        | Call::Write { .. }
+        | Call::Writev { .. }
+        | Call::Sendto { .. }
+        | Call::Sendmsg { .. } => {
+            format!("{name}({fd}, {} bytes)", crate::fault::transfer_len(call))
+        }
+        Call::Setsockopt { option, .. } | Call::Getsockopt { option, .. } => {
+            let option = crate::options::option_name(*option).unwrap_or("?");
+            format!("{name}({fd}, {option})")
+        }
+        Call::Dup2 { new, .. } | Call::Dup3 { new, .. } => {
+            format!("{name}({fd}, {})", new.number())
+        }
+        Call::Fcntl { command, .. } => format!("{name}({fd}, {command:?})"),
+        Call::Poll { fds, .. } => format!("{name}({} descriptors)", fds.len()),
+        Call::Open { path, .. }
+        | Call::Mkdir { path, .. }
+        | Call::Rmdir { path }
+        | Call::Unlink { path }
+        | Call::Chmod { path, .. }
+        | Call::Chown { path, .. }
+        | Call::Stat { path, .. }
+        | Call::Lstat { path, .. }
+        | Call::Chdir { path } => format!("{name}({})", quoted(path)),
+        Call::Rename { old, new } | Call::Link { old, new } => {
+            format!("{name}({}, {})", quoted(old), quoted(new))
+        }
+        Call::Symlink { target, path } => format!("{name}({}, {})", quoted(target), quoted(path)),
+        Call::Kill { pid, signal } => format!("{name}({pid}, {signal})"),
+        Call::Waitpid { pid, .. } => format!("{name}({pid})"),
+        Call::Nanosleep { time } => format!("{name}({time:?})"),
+        _ if call.fd().is_some() => format!("{name}({fd})"),
+        _ => format!("{name}()"),
+    }
+}
+
+fn type_name(kind: i32) -> &'static str {
+    match kind & 0xf {
+        1 => "SOCK_STREAM",
+        2 => "SOCK_DGRAM",
+        3 => "SOCK_RAW",
+        5 => "SOCK_SEQPACKET",
+        _ => "?",
+    }
+}
+
+fn describe_name(name: &RawName<'_>) -> String {
+    match name {
+        RawName::Null { .. } => "NULL".into(),
+        RawName::Fault { .. } => "a bad pointer".into(),
+        RawName::Bytes(bytes) => match crate::Address::from_bytes(bytes) {
+            Ok(address) => format!("{address:?}"),
+            Err(_) => format!("{} odd bytes", bytes.len()),
+        },
+    }
+}
+
+fn quoted(path: &[u8]) -> String {
+    format!("\"{}\"", path.escape_ascii())
 }

@@ -1,0 +1,501 @@
+//! [`Call`]: the system calls as data.
+//!
+//! A `Call` is one system call as a program makes it: raw names, raw control bytes, flags with unknown bits
+//! kept, so that every malformed call can be told to every backend. Fields have the names of the man
+//! pages. What comes back beside the return value comes back in the out-fields. The typed methods that
+//! people use ([`crate::net`], [`crate::fs`]) build these.
+
+use std::time::Duration;
+
+use crate::control::{ControlOut, RawControl};
+use crate::net::Fd;
+use crate::{
+    Exit, Limits, NameOut, OpenFlags, Pid, PollFd, RawName, RecvFlags, SendFlags, SocketFlags,
+};
+
+/// A piece of memory that a call reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Segment<'b> {
+    /// Readable bytes.
+    Bytes(&'b [u8]),
+    /// As many bytes that cannot be read: EFAULT where the kernel touches them.
+    Fault(usize),
+}
+
+impl Segment<'_> {
+    /// Length in bytes.
+    pub const fn len(&self) -> usize {
+        match self {
+            Segment::Bytes(bytes) => bytes.len(),
+            Segment::Fault(len) => *len,
+        }
+    }
+
+    /// Whether it is empty.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A piece of memory that a call writes.
+#[derive(Debug)]
+pub enum SegmentMut<'b> {
+    /// Writable bytes.
+    Bytes(&'b mut [u8]),
+    /// As many bytes that cannot be written: EFAULT where the kernel touches them.
+    Fault(usize),
+}
+
+impl SegmentMut<'_> {
+    /// Length in bytes.
+    pub const fn len(&self) -> usize {
+        match self {
+            SegmentMut::Bytes(bytes) => bytes.len(),
+            SegmentMut::Fault(len) => *len,
+        }
+    }
+
+    /// Whether it is empty.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Commands of fcntl(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fcntl {
+    /// F_DUPFD with the least number.
+    Dupfd(i32),
+    /// F_DUPFD_CLOEXEC with the least number.
+    DupfdCloexec(i32),
+    /// F_GETFD: 1 if close-on-exec.
+    Getfd,
+    /// F_SETFD.
+    Setfd(i32),
+    /// F_GETFL: status flags and access mode.
+    Getfl,
+    /// F_SETFL.
+    Setfl(i32),
+}
+
+/// What stat(2) tells, as far as the model knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stat {
+    /// Device.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// File type (S_IFMT) and permission bits.
+    pub mode: u32,
+    /// Hard links.
+    pub nlink: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Stat {
+    /// S_IFMT.
+    pub const IFMT: u32 = 0o170000;
+    /// S_IFSOCK.
+    pub const IFSOCK: u32 = 0o140000;
+    /// S_IFLNK.
+    pub const IFLNK: u32 = 0o120000;
+    /// S_IFREG.
+    pub const IFREG: u32 = 0o100000;
+    /// S_IFDIR.
+    pub const IFDIR: u32 = 0o040000;
+    /// S_IFCHR.
+    pub const IFCHR: u32 = 0o020000;
+    /// S_IFIFO.
+    pub const IFIFO: u32 = 0o010000;
+
+    /// The file type bits.
+    pub const fn file_type(&self) -> u32 {
+        self.mode & Stat::IFMT
+    }
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    /// The name, without a slash.
+    pub name: Vec<u8>,
+    /// The file type as in [`Stat::mode`] (S_IFMT bits); 0 if the file system does not say.
+    pub file_type: u32,
+}
+
+/// One system call.
+///
+/// `'a` is the call's own lifetime, `'b` that of the memory it fills. `progress` is how far a call that
+/// waits has come; callers pass 0. Paths are bytes up to their end or the first NUL. What is said in the
+/// man page of the same name holds; `(path)` means a path is resolved as the man page says.
+#[derive(Debug)]
+#[allow(
+    missing_docs,
+    reason = "variants and fields are named as in the man pages, which document them"
+)]
+pub enum Call<'a, 'b> {
+    Socket {
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+    },
+    Socketpair {
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+        fds: &'a mut [i32; 2],
+    },
+    Bind {
+        fd: Fd<'a>,
+        name: RawName<'a>,
+    },
+    Listen {
+        fd: Fd<'a>,
+        backlog: i32,
+    },
+    Accept4 {
+        fd: Fd<'a>,
+        name: &'a mut NameOut,
+        flags: SocketFlags,
+    },
+    Connect {
+        fd: Fd<'a>,
+        name: RawName<'a>,
+    },
+    Getsockname {
+        fd: Fd<'a>,
+        name: &'a mut NameOut,
+    },
+    Getpeername {
+        fd: Fd<'a>,
+        name: &'a mut NameOut,
+    },
+    Shutdown {
+        fd: Fd<'a>,
+        how: i32,
+    },
+    Getsockopt {
+        fd: Fd<'a>,
+        level: i32,
+        option: i32,
+        value: &'a mut OptionOut<'b>,
+    },
+    Setsockopt {
+        fd: Fd<'a>,
+        level: i32,
+        option: i32,
+        value: &'a [u8],
+    },
+
+    Read {
+        fd: Fd<'a>,
+        data: SegmentMut<'b>,
+        progress: usize,
+    },
+    Readv {
+        fd: Fd<'a>,
+        data: &'a mut [SegmentMut<'b>],
+        progress: usize,
+    },
+    Recvfrom {
+        fd: Fd<'a>,
+        data: SegmentMut<'b>,
+        flags: RecvFlags,
+        name: &'a mut NameOut,
+        progress: usize,
+    },
+    Recvmsg {
+        fd: Fd<'a>,
+        name: &'a mut NameOut,
+        data: &'a mut [SegmentMut<'b>],
+        control: &'a mut ControlOut<'b>,
+        flags: RecvFlags,
+        flags_out: &'a mut RecvFlags,
+        progress: usize,
+    },
+    Write {
+        fd: Fd<'a>,
+        data: Segment<'b>,
+        progress: usize,
+    },
+    Writev {
+        fd: Fd<'a>,
+        data: &'a [Segment<'b>],
+        progress: usize,
+    },
+    Sendto {
+        fd: Fd<'a>,
+        data: Segment<'b>,
+        flags: SendFlags,
+        name: RawName<'a>,
+        progress: usize,
+    },
+    Sendmsg {
+        fd: Fd<'a>,
+        name: RawName<'a>,
+        data: &'a [Segment<'b>],
+        control: RawControl<'a>,
+        flags: SendFlags,
+        progress: usize,
+    },
+
+    Close {
+        fd: Fd<'a>,
+    },
+    Dup {
+        fd: Fd<'a>,
+    },
+    Dup2 {
+        fd: Fd<'a>,
+        new: Fd<'a>,
+    },
+    Dup3 {
+        fd: Fd<'a>,
+        new: Fd<'a>,
+        flags: i32,
+    },
+    Fcntl {
+        fd: Fd<'a>,
+        command: Fcntl,
+    },
+    /// SIOCINQ, SIOCOUTQ, SIOCATMARK fill `value`, FIONBIO reads it; any other request is ENOTTY.
+    Ioctl {
+        fd: Fd<'a>,
+        request: u32,
+        value: &'a mut i32,
+    },
+    /// `timeout`: `None` waits without end, zero does not wait.
+    Poll {
+        fds: &'a mut [PollFd<'b>],
+        timeout: Option<Duration>,
+    },
+    /// Moves to an absolute offset (SEEK_SET); returns it.
+    Lseek {
+        fd: Fd<'a>,
+        offset: u64,
+    },
+    Fstat {
+        fd: Fd<'a>,
+        stat: &'a mut Stat,
+    },
+    Fchmod {
+        fd: Fd<'a>,
+        mode: u32,
+    },
+    /// Appends every entry but `.` and `..` to `entries`, in the file system's order.
+    Getdents {
+        fd: Fd<'a>,
+        entries: &'a mut Vec<DirEntry>,
+    },
+
+    Open {
+        path: &'a [u8],
+        flags: OpenFlags,
+        mode: u32,
+    },
+    Mkdir {
+        path: &'a [u8],
+        mode: u32,
+    },
+    Rmdir {
+        path: &'a [u8],
+    },
+    Unlink {
+        path: &'a [u8],
+    },
+    Rename {
+        old: &'a [u8],
+        new: &'a [u8],
+    },
+    Link {
+        old: &'a [u8],
+        new: &'a [u8],
+    },
+    Symlink {
+        target: &'a [u8],
+        path: &'a [u8],
+    },
+    Chmod {
+        path: &'a [u8],
+        mode: u32,
+    },
+    Chown {
+        path: &'a [u8],
+        uid: u32,
+        gid: u32,
+    },
+    Stat {
+        path: &'a [u8],
+        stat: &'a mut Stat,
+    },
+    Lstat {
+        path: &'a [u8],
+        stat: &'a mut Stat,
+    },
+    Chdir {
+        path: &'a [u8],
+    },
+
+    Getpid,
+    /// Returns the old mask.
+    Umask {
+        mask: u32,
+    },
+    /// RLIMIT_NOFILE alone, soft: sets it if `new` is given, and tells the old one.
+    Prlimit {
+        new: Option<Limits>,
+        old: &'a mut Limits,
+    },
+    /// Sets the caller's ids for good: setgroups, setresgid, setresuid. EPERM unless uid is 0.
+    Setids {
+        uid: u32,
+        gid: u32,
+        groups: &'a [u32],
+    },
+    /// `signal` 0 only asks whether the process is there.
+    Kill {
+        pid: Pid,
+        signal: i32,
+    },
+    /// Waits for a child of the caller to end; ECHILD if it is none. Returns its pid.
+    Waitpid {
+        pid: Pid,
+        status: &'a mut Option<Exit>,
+    },
+    Nanosleep {
+        time: Duration,
+    },
+}
+
+/// Where getsockopt writes.
+#[derive(Debug)]
+pub struct OptionOut<'b> {
+    /// The buffer.
+    pub buffer: &'b mut [u8],
+    /// In: `optlen`, which may be negative and is at most the buffer's length. Out: the length written.
+    pub len: i32,
+}
+
+impl<'b> OptionOut<'b> {
+    /// Asks for as much as the buffer holds.
+    pub fn new(buffer: &'b mut [u8]) -> Self {
+        let len = buffer.len() as i32;
+        OptionOut { buffer, len }
+    }
+}
+
+impl Call<'_, '_> {
+    /// The system call's name.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Call::Socket { .. } => "socket",
+            Call::Socketpair { .. } => "socketpair",
+            Call::Bind { .. } => "bind",
+            Call::Listen { .. } => "listen",
+            Call::Accept4 { .. } => "accept4",
+            Call::Connect { .. } => "connect",
+            Call::Getsockname { .. } => "getsockname",
+            Call::Getpeername { .. } => "getpeername",
+            Call::Shutdown { .. } => "shutdown",
+            Call::Getsockopt { .. } => "getsockopt",
+            Call::Setsockopt { .. } => "setsockopt",
+            Call::Read { .. } => "read",
+            Call::Readv { .. } => "readv",
+            Call::Recvfrom { .. } => "recvfrom",
+            Call::Recvmsg { .. } => "recvmsg",
+            Call::Write { .. } => "write",
+            Call::Writev { .. } => "writev",
+            Call::Sendto { .. } => "sendto",
+            Call::Sendmsg { .. } => "sendmsg",
+            Call::Close { .. } => "close",
+            Call::Dup { .. } => "dup",
+            Call::Dup2 { .. } => "dup2",
+            Call::Dup3 { .. } => "dup3",
+            Call::Fcntl { .. } => "fcntl",
+            Call::Ioctl { .. } => "ioctl",
+            Call::Poll { .. } => "poll",
+            Call::Lseek { .. } => "lseek",
+            Call::Fstat { .. } => "fstat",
+            Call::Fchmod { .. } => "fchmod",
+            Call::Getdents { .. } => "getdents",
+            Call::Open { .. } => "open",
+            Call::Mkdir { .. } => "mkdir",
+            Call::Rmdir { .. } => "rmdir",
+            Call::Unlink { .. } => "unlink",
+            Call::Rename { .. } => "rename",
+            Call::Link { .. } => "link",
+            Call::Symlink { .. } => "symlink",
+            Call::Chmod { .. } => "chmod",
+            Call::Chown { .. } => "chown",
+            Call::Stat { .. } => "stat",
+            Call::Lstat { .. } => "lstat",
+            Call::Chdir { .. } => "chdir",
+            Call::Getpid => "getpid",
+            Call::Umask { .. } => "umask",
+            Call::Prlimit { .. } => "prlimit",
+            Call::Setids { .. } => "setresuid",
+            Call::Kill { .. } => "kill",
+            Call::Waitpid { .. } => "waitpid",
+            Call::Nanosleep { .. } => "nanosleep",
+        }
+    }
+
+    /// The descriptor that the call is about, if it names one.
+    pub const fn fd(&self) -> Option<Fd<'_>> {
+        match self {
+            Call::Bind { fd, .. }
+            | Call::Listen { fd, .. }
+            | Call::Accept4 { fd, .. }
+            | Call::Connect { fd, .. }
+            | Call::Getsockname { fd, .. }
+            | Call::Getpeername { fd, .. }
+            | Call::Shutdown { fd, .. }
+            | Call::Getsockopt { fd, .. }
+            | Call::Setsockopt { fd, .. }
+            | Call::Read { fd, .. }
+            | Call::Readv { fd, .. }
+            | Call::Recvfrom { fd, .. }
+            | Call::Recvmsg { fd, .. }
+            | Call::Write { fd, .. }
+            | Call::Writev { fd, .. }
+            | Call::Sendto { fd, .. }
+            | Call::Sendmsg { fd, .. }
+            | Call::Close { fd }
+            | Call::Dup { fd }
+            | Call::Dup2 { fd, .. }
+            | Call::Dup3 { fd, .. }
+            | Call::Fcntl { fd, .. }
+            | Call::Ioctl { fd, .. }
+            | Call::Lseek { fd, .. }
+            | Call::Fstat { fd, .. }
+            | Call::Fchmod { fd, .. }
+            | Call::Getdents { fd, .. } => Some(*fd),
+            _ => None,
+        }
+    }
+
+    /// Whether a signal or a deadline may end it early: whether it may wait at all.
+    pub const fn may_wait(&self) -> bool {
+        matches!(
+            self,
+            Call::Accept4 { .. }
+                | Call::Connect { .. }
+                | Call::Read { .. }
+                | Call::Readv { .. }
+                | Call::Recvfrom { .. }
+                | Call::Recvmsg { .. }
+                | Call::Write { .. }
+                | Call::Writev { .. }
+                | Call::Sendto { .. }
+                | Call::Sendmsg { .. }
+                | Call::Poll { .. }
+                | Call::Waitpid { .. }
+                | Call::Nanosleep { .. }
+        )
+    }
+}

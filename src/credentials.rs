@@ -1,0 +1,155 @@
+//! Who a process is: ids, and what a limit or a signal is.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A process id.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Pid(pub i32);
+
+/// A thread id. A process's first thread has the process's number.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Tid(pub i32);
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// User, group and supplementary groups of a process: its real and effective ids are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Credentials {
+    /// User id; 0 may do all.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+impl Credentials {
+    /// The superuser.
+    pub const ROOT: Credentials = Credentials { uid: 0, gid: 0, groups: Vec::new() };
+
+    /// A user with a group of the same number and no others.
+    pub const fn user(id: u32) -> Self {
+        Credentials { uid: id, gid: id, groups: Vec::new() }
+    }
+}
+
+/// `struct ucred` of unix(7): what SO_PEERCRED and SCM_CREDENTIALS tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Ucred {
+    /// Process id; 0 if there is none.
+    pub pid: i32,
+    /// User id; `u32::MAX` (SO_PEERCRED) or 65534 (SCM_CREDENTIALS) if there is none.
+    pub uid: u32,
+    /// Group id; as `uid`.
+    pub gid: u32,
+}
+
+impl Ucred {
+    /// The bytes of `struct ucred`, 12 in native order.
+    pub fn to_bytes(self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[..4].copy_from_slice(&self.pid.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&self.uid.to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.gid.to_ne_bytes());
+        bytes
+    }
+
+    /// The credentials in the bytes of a `struct ucred`; `None` if there are not 12.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Ucred> {
+        let word = |at: usize| <[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok();
+        (bytes.len() == 12).then_some(())?;
+        Some(Ucred {
+            pid: i32::from_ne_bytes(word(0)?),
+            uid: u32::from_ne_bytes(word(4)?),
+            gid: u32::from_ne_bytes(word(8)?),
+        })
+    }
+}
+
+/// Resource limits of a process (getrlimit(2)), as far as sockets show them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Limits {
+    /// RLIMIT_NOFILE, soft: the numbers of descriptors are below it.
+    pub descriptors: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { descriptors: 1024 }
+    }
+}
+
+/// Signals that a host can send, with the kernel's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(i32)]
+pub enum Signal {
+    /// SIGINT.
+    Int = 2,
+    /// SIGKILL.
+    Kill = 9,
+    /// SIGUSR1.
+    Usr1 = 10,
+    /// SIGPIPE.
+    Pipe = 13,
+    /// SIGTERM.
+    Term = 15,
+    /// SIGURG.
+    Urg = 23,
+}
+
+impl Signal {
+    /// The signal of a number.
+    pub fn from_raw(number: i32) -> Option<Signal> {
+        use Signal::*;
+        [Int, Kill, Usr1, Pipe, Term, Urg].into_iter().find(|signal| *signal as i32 == number)
+    }
+
+    /// `SIGKILL`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Signal::Int => "SIGINT",
+            Signal::Kill => "SIGKILL",
+            Signal::Usr1 => "SIGUSR1",
+            Signal::Pipe => "SIGPIPE",
+            Signal::Term => "SIGTERM",
+            Signal::Urg => "SIGURG",
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Exit {
+    /// It returned, with this status (0 to 255).
+    Status(i32),
+    /// A signal of this number ended it.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Status(status) => write!(f, "exit status {status}"),
+            Exit::Signal(number) => match Signal::from_raw(*number) {
+                Some(signal) => write!(f, "killed by {}", signal.name()),
+                None => write!(f, "killed by signal {number}"),
+            },
+        }
+    }
+}
