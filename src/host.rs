@@ -31,7 +31,8 @@ pub trait Host: Backend + Clone + Send + Sync + 'static {
     /// parent, captured by the closure, must not be used in it.
     ///
     /// # Errors
-    /// EPERM if `spec` names a user and the caller may not become it; EINVAL if two descriptors are given the
+    /// EPERM if `spec` names a user and the caller may not become it; ENOSYS if it is to be confined and
+    /// the kernel has no Landlock; EINVAL if two descriptors are given the
     /// same number or one below 3. On the kernel EDEADLK when the caller has more than one thread: a
     /// forked body could hang on a lock that another thread held.
     fn process<F>(&self, spec: ProcessSpec<Self>, body: F) -> Result<Child<Self>, Errno>
@@ -89,6 +90,8 @@ pub struct ProcessSpec<B: Backend> {
     pub umask: Option<u32>,
     /// Limits; `None` stay the caller's.
     pub limits: Option<Limits>,
+    /// May open nothing by a path: EACCES (on the kernel by Landlock, which needs no privilege).
+    pub confined: bool,
     /// Descriptors, each with its number in the child (3 or more).
     pub fds: Vec<(OwnedFd<B>, i32)>,
 }
@@ -96,7 +99,14 @@ pub struct ProcessSpec<B: Backend> {
 impl<B: Backend> ProcessSpec<B> {
     /// A child that gets no descriptors.
     pub fn new(name: impl Into<String>) -> Self {
-        ProcessSpec { name: name.into(), user: None, umask: None, limits: None, fds: Vec::new() }
+        ProcessSpec {
+            name: name.into(),
+            user: None,
+            umask: None,
+            limits: None,
+            confined: false,
+            fds: Vec::new(),
+        }
     }
 
     /// Gives the child `fd` under `number`.
@@ -120,6 +130,12 @@ impl<B: Backend> ProcessSpec<B> {
     /// Sets the child's limits.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
+        self
+    }
+
+    /// Takes from the child the right to open anything by a path, for good (and from its children).
+    pub fn confined(mut self) -> Self {
+        self.confined = true;
         self
     }
 
