@@ -71,6 +71,7 @@ errnos! {
     32 PIPE "Broken pipe",
     33 DOM "Numerical argument out of domain",
     34 RANGE "Numerical result out of range",
+    35 DEADLK "Resource deadlock avoided",
     36 NAMETOOLONG "File name too long",
     38 NOSYS "Function not implemented",
     39 NOTEMPTY "Directory not empty",
