@@ -194,3 +194,39 @@ impl Default for NameOut {
         NameOut::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addr_2_a_path_is_cut_at_its_first_nul() {
+        let bytes = [&1u16.to_ne_bytes()[..], b"pre\0post"].concat();
+        assert_eq!(Address::from_bytes(&bytes), Address::path("pre"));
+    }
+
+    #[test]
+    fn addr_3_a_path_of_108_bytes_has_no_nul() {
+        let longest = Address::path("x".repeat(108)).unwrap();
+        assert_eq!(longest.to_bytes().len(), 110);
+        assert_eq!(Address::from_bytes(&longest.to_bytes()), Ok(longest));
+        assert_eq!(Address::path("x".repeat(109)), Err(Errno::NAMETOOLONG));
+    }
+
+    #[test]
+    fn addr_4_every_byte_of_an_abstract_name_counts() {
+        let short = Address::abstract_name(b"").unwrap();
+        let long = Address::abstract_name(b"\0").unwrap();
+        assert_ne!(short, long);
+        assert_eq!(long.to_bytes().len(), 4);
+        assert_eq!(Address::from_bytes(&long.to_bytes()), Ok(long));
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused() {
+        assert_eq!(Address::path(""), Err(Errno::INVAL));
+        assert_eq!(Address::path("a\0b"), Err(Errno::INVAL));
+        assert_eq!(Address::from_bytes(&[2, 0, b'a']), Err(Errno::INVAL));
+        assert_eq!(Address::from_bytes(&[1, 0]), Ok(Address::UNNAMED));
+    }
+}

@@ -195,3 +195,52 @@ impl<'b> ControlOut<'b> {
         messages(self.written()).map_while(Result::ok)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(bytes: &[u8]) -> Vec<Result<(i32, i32, usize), Errno>> {
+        messages(bytes).map(|m| m.map(|m| (m.level, m.kind, m.data.len()))).collect()
+    }
+
+    #[test]
+    fn what_is_built_is_parsed() {
+        let credentials = Ucred { pid: 7, uid: 8, gid: 9 };
+        let builder = ControlBuilder::new()
+            .rights(&[Fd::STDIN, Fd::STDOUT, Fd::STDERR])
+            .credentials(credentials);
+        let bytes = builder.as_raw().bytes().unwrap();
+        assert_eq!(bytes.len(), cmsg_space(12) + cmsg_space(12));
+        let parsed: Vec<_> = messages(bytes).collect::<Result<_, _>>().unwrap();
+        assert_eq!(parsed[0].numbers().collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(Ucred::from_bytes(parsed[1].data), Some(credentials));
+    }
+
+    #[test]
+    fn cmsg_1_a_length_under_the_header_or_over_the_end_is_einval_once() {
+        let mut bytes = Vec::new();
+        push_message(&mut bytes, SOL_SOCKET, SCM_RIGHTS, &[0; 4]);
+        let mut short = bytes.clone();
+        short[0] = 15;
+        assert_eq!(walk(&short), [Err(Errno::INVAL)]);
+        let mut long = bytes.clone();
+        long[..8].copy_from_slice(&u64::MAX.to_ne_bytes());
+        assert_eq!(walk(&long), [Err(Errno::INVAL)]);
+        assert_eq!(walk(&bytes[..15]), []);
+    }
+
+    #[test]
+    fn any_bytes_are_walked_to_an_end() {
+        let mut state = 1u64;
+        for len in 0..200 {
+            let bytes: Vec<u8> = (0..len)
+                .map(|_| {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1);
+                    (state >> 61) as u8
+                })
+                .collect();
+            assert!(walk(&bytes).len() <= len / HEADER + 1);
+        }
+    }
+}

@@ -243,3 +243,67 @@ fn cut_all_mut<'c>(data: &'c mut [SegmentMut<'_>], mut limit: usize) -> Vec<Segm
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Fd;
+
+    /// Takes all that it is given.
+    struct Counts;
+
+    impl Backend for Counts {
+        fn call(&self, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
+            Ok(transfer_len(call))
+        }
+    }
+
+    fn write(backend: &impl Backend, len: usize) -> Result<usize, Errno> {
+        let bytes = vec![0; len];
+        let data = &[Segment::Bytes(&bytes[..len / 2]), Segment::Bytes(&bytes[len / 2..])];
+        backend.call(&mut Call::Writev { fd: Fd::STDOUT, data, progress: 0 })
+    }
+
+    #[test]
+    fn verdicts_are_carried_out() {
+        let rule = |attempt: &Attempt<'_>, choose: &mut dyn Choose| match attempt.bytes {
+            0 => Verdict::Fail(Errno::INTR),
+            bytes if attempt.is_send() => {
+                Verdict::Limit(1 + choose.choose(bytes as u64, "") as usize)
+            }
+            _ => Verdict::Pass,
+        };
+        let faulty = Faulty::new(Counts, rule, |n: u64, _: &'static str| n / 2);
+        assert_eq!(write(&faulty, 10), Ok(6));
+        assert_eq!(write(&faulty, 0), Err(Errno::INTR));
+    }
+
+    #[test]
+    fn a_limit_is_never_zero_and_never_more_than_asked() {
+        for limit in 0..20 {
+            let faulty = Faulty::new(
+                Counts,
+                move |_: &Attempt<'_>, _: &mut dyn Choose| Verdict::Limit(limit),
+                |_: u64, _: &'static str| 0,
+            );
+            assert_eq!(write(&faulty, 10), Ok(limit.clamp(1, 10)));
+        }
+    }
+
+    #[test]
+    fn traced_tells_enter_and_exit() {
+        let (send, receive) = std::sync::mpsc::channel();
+        let traced = crate::trace::Traced::new(Counts, move |kind| send.send(kind).unwrap());
+        write(&traced, 3).unwrap();
+        drop(traced);
+        let told: Vec<_> = receive.iter().collect();
+        use crate::trace::EventKind::{Enter, Exit};
+        assert_eq!(
+            told,
+            [
+                Enter { call: "writev(1, 3 bytes)".into(), socket: None },
+                Exit { call: "writev".into(), result: 3 }
+            ]
+        );
+    }
+}
