@@ -1,0 +1,42 @@
+//! What a step touched: the objects that two steps must not both touch to be independent.
+
+use afunix::{Pid, Tid};
+
+use super::file::FileId;
+use super::fs::InodeId;
+
+/// A part of the machine's state that steps read and write as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Object {
+    /// A process's own state: ids, umask, limits, working directory, children, whether it lives.
+    Process(Pid),
+    /// A thread's state.
+    Thread(Tid),
+    /// Which numbers of a descriptor table are free: every open and close of a process meets here.
+    Numbers(Pid),
+    /// What one number stands for.
+    Descriptor(Pid, i32),
+    /// Offset and status flags of an open file description.
+    File(FileId),
+    /// How many references a file has. Taking and dropping one commute unless it is the last.
+    References(FileId),
+    /// Contents, owner and mode of an inode.
+    Inode(InodeId),
+    /// The entries of a directory.
+    Entries(InodeId),
+    /// What was written to the console, in order.
+    Console,
+    /// The clock, which a step read.
+    Clock,
+}
+
+/// How a step touched an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Access {
+    /// It read it.
+    Read,
+    /// It changed it.
+    Write,
+    /// It could not go on, and a change of this may let it.
+    Awaits,
+}

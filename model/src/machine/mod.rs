@@ -1,0 +1,388 @@
+//! A whole simulated machine around the sockets.
+//!
+//! A *process* has credentials, limits and a table of *descriptors*: numbers that stand for *files* (open
+//! file descriptions), which refer to a socket, an inode or the console. A *thread* makes calls, one at a
+//! time; a call that waits is known by its *ticket*, and holds its file until it ends (VFS 5).
+//!
+//! ```text
+//! Tid -> Thread -> Pid -> Process -> number -> FileId -> OpenFile -> socket | inode | console
+//! ```
+//!
+//! Nothing here waits: [`Machine::step`] runs a call as far as it goes and says what it waits for. After every
+//! mutation the *effects* are to be drained: tickets woken, signals to handle, processes ended.
+
+mod calls;
+pub mod descriptors;
+pub mod file;
+mod footprint;
+pub mod fs;
+mod life;
+mod load;
+mod process;
+mod signal;
+mod snapshot;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use afunix::trace::EventKind;
+use afunix::{Call, Credentials, Errno, Exit, Limits, Pid, Signal, Tid};
+use slotmap::{SecondaryMap, SlotMap};
+
+use crate::profile::Profile;
+use crate::wait::{On, Ticket, Tickets};
+use file::{FileId, OpenFile};
+use fs::Tree;
+use process::{InCall, Numbered, Process, Thread};
+
+pub use footprint::{Access, Object};
+pub use load::{LoadError, Loaded, WhyNotLoaded};
+pub use process::{Disposition, NR_OPEN};
+
+/// Time since the machine started.
+pub type Time = Duration;
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The call is over, with its return value.
+    Done(Result<usize, Errno>),
+    /// The call waits. Step it again with the same `Call` once the ticket is woken, the deadline has
+    /// passed or a signal came.
+    Blocked {
+        /// What would let it go on.
+        on: On,
+        /// To be named when it is stepped again.
+        ticket: Ticket,
+        /// When it ends by itself: absolute, and fixed at the first step.
+        deadline: Option<Time>,
+    },
+}
+
+/// Why a call is stepped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// It begins.
+    First,
+    /// Its ticket was woken.
+    Woken(Ticket),
+    /// Its deadline has passed. Decides between a partial count and an error.
+    TimedOut(Ticket),
+    /// A signal came: EINTR, or a partial count.
+    Interrupted(Ticket),
+}
+
+/// What a step did beside its result. To be drained after every mutation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A waiting call can be stepped again.
+    Woken(Ticket),
+    /// A signal for a process, whose disposition the machine has already looked at: it is handled.
+    Signal {
+        /// The receiving process.
+        to: Pid,
+        /// The signal.
+        signal: Signal,
+    },
+    /// A process ended (killed by a signal, or by [`Machine::exit`]): its threads must not run on.
+    Exited(Pid),
+}
+
+/// What a new process is given; descriptors are those of the parent.
+#[derive(Clone, Debug, Default)]
+pub struct Spawn<'a> {
+    /// Its name, for pictures.
+    pub name: &'a str,
+    /// The user to become; EPERM unless the parent's uid is 0.
+    pub user: Option<Credentials>,
+    /// The umask, if not the parent's.
+    pub umask: Option<u32>,
+    /// The limits, if not the parent's.
+    pub limits: Option<Limits>,
+    /// It may open nothing by a path: EACCES.
+    pub confined: bool,
+    /// Pairs (number in the parent, number in the child), moved: closed in the parent.
+    pub fds: &'a [(i32, i32)],
+}
+
+/// Something that happened inside a step, which only the model can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Happened {
+    /// The process it happened to (woken) or that did it.
+    pub process: Pid,
+    /// The thread it happened to (woken) or that did it.
+    pub thread: Tid,
+    /// Queued, Taken, Woken or Freed.
+    pub kind: EventKind,
+}
+
+/// A simulated computer.
+///
+/// One rule drives it: *one mutation, then drain [`Machine::next_effect`]*. Mutations are `step`, `spawn`,
+/// `fork`, `start_thread`, `end_thread`, `exit` and `cancel`.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    profile: Profile,
+    tickets: Tickets,
+    processes: Numbered<Process>,
+    threads: Numbered<Thread>,
+    /// The threads that wait, by the tickets of their calls.
+    waiting: SecondaryMap<Ticket, Tid>,
+    /// The thread of the step under way, or of the last one.
+    stepping: Option<Tid>,
+    /// Given to the next process or thread: they share one space of numbers.
+    next_id: i32,
+    files: SlotMap<FileId, OpenFile>,
+    next_file: u64,
+    tree: Tree,
+    console: Vec<u8>,
+    effects: VecDeque<Effect>,
+    footprint: Vec<(Object, Access)>,
+    observed: bool,
+    events: VecDeque<Happened>,
+}
+
+/// The thread whose call is being stepped, and why.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cx {
+    now: Time,
+    tid: Tid,
+    pid: Pid,
+    why: Why,
+}
+
+/// [`Resume`] without the ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    First,
+    Woken,
+    TimedOut,
+    Interrupted,
+}
+
+/// A call that has to wait, as the calls tell it to [`Machine::step`].
+#[derive(Debug)]
+pub(crate) struct Wait {
+    on: On,
+    /// Already enrolled in every queue that matters.
+    ticket: Ticket,
+    deadline: Option<Time>,
+    /// What is settled at the first step; ignored later.
+    settled: Settled,
+}
+
+/// What a call keeps while it waits.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    file: Option<FileId>,
+    polled: Vec<FileId>,
+    timeout: Option<Time>,
+    reserved: Option<i32>,
+}
+
+/// How a call goes: over, or waiting.
+pub(crate) enum Flow {
+    Done(Result<usize, Errno>),
+    Wait(Wait),
+}
+
+impl From<Result<usize, Errno>> for Flow {
+    #[inline]
+    fn from(result: Result<usize, Errno>) -> Self {
+        Flow::Done(result)
+    }
+}
+
+impl Machine {
+    /// A machine that has just started: `/`, `/tmp` (01777), `/run`, `/dev/null`; process 1, "main", of
+    /// the superuser, with thread 1 and descriptors 0 to 2 on the console.
+    pub fn new(profile: Profile) -> Machine {
+        let mut machine = Machine {
+            profile,
+            tickets: Tickets::default(),
+            processes: Numbered::default(),
+            threads: Numbered::default(),
+            waiting: SecondaryMap::new(),
+            stepping: None,
+            next_id: 1,
+            files: SlotMap::with_key(),
+            next_file: 1,
+            tree: Tree::new(),
+            console: Vec::new(),
+            effects: VecDeque::new(),
+            footprint: Vec::new(),
+            observed: false,
+            events: VecDeque::new(),
+        };
+        machine.start_main();
+        machine
+    }
+
+    /// Runs `call` for `thread` as far as it goes without waiting. `now` is the machine's clock.
+    ///
+    /// A thread that is gone (its process was killed) gets ESRCH.
+    ///
+    /// # Panics
+    /// If the effects of the last mutation were not drained, or if a call is resumed by another ticket
+    /// than the one it was blocked with.
+    pub fn step(
+        &mut self,
+        now: Time,
+        thread: Tid,
+        call: &mut Call<'_, '_>,
+        resume: Resume,
+    ) -> Step {
+        self.begin_mutation();
+        self.footprint.clear();
+        self.stepping = Some(thread);
+        let Some(state) = self.threads.get(thread.0) else {
+            return Step::Done(Err(Errno::SRCH));
+        };
+        let (why, ticket) = match resume {
+            Resume::First => (Why::First, None),
+            Resume::Woken(ticket) => (Why::Woken, Some(ticket)),
+            Resume::TimedOut(ticket) => (Why::TimedOut, Some(ticket)),
+            Resume::Interrupted(ticket) => (Why::Interrupted, Some(ticket)),
+        };
+        let pid = state.process;
+        assert_eq!(
+            ticket,
+            state.call.as_ref().map(|call| call.ticket),
+            "a call is resumed by the ticket it was blocked with, and a new one begins after its end"
+        );
+        if let Some(ticket) = ticket {
+            self.tickets.cancel(ticket);
+        }
+        let cx = Cx { now, tid: thread, pid, why };
+        match self.perform(cx, call) {
+            Flow::Done(result) => {
+                if why != Why::First {
+                    self.end_call(thread);
+                }
+                Step::Done(result)
+            }
+            Flow::Wait(wait) => self.block(cx, call, wait),
+        }
+    }
+
+    /// The next thing to be told to the host. To be drained after every mutation.
+    #[inline]
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        if let Some(ticket) = self.tickets.next_woken() {
+            self.tell_woken(ticket);
+            return Some(Effect::Woken(ticket));
+        }
+        self.effects.pop_front()
+    }
+
+    /// The caller gave up the call that waits by `ticket`: what it held is let go. Nothing happens if
+    /// no call waits by it.
+    pub fn cancel(&mut self, ticket: Ticket) {
+        self.begin_mutation();
+        self.tickets.cancel(ticket);
+        if let Some(thread) = self.waiting.get(ticket).copied() {
+            self.end_call(thread);
+        }
+    }
+
+    /// What the last step touched.
+    pub fn footprint(&self) -> &[(Object, Access)] {
+        &self.footprint
+    }
+
+    /// From now on (or no longer) keeps what happens for [`Machine::next_event`].
+    pub fn observe(&mut self, on: bool) {
+        self.observed = on;
+        if !on {
+            self.events.clear();
+        }
+    }
+
+    /// The next thing that happened.
+    pub fn next_event(&mut self) -> Option<Happened> {
+        self.events.pop_front()
+    }
+
+    /// What was written to the console since it was last taken.
+    pub fn take_console(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.console)
+    }
+
+    /// The profile that it was made with.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    #[inline]
+    fn begin_mutation(&mut self) {
+        assert!(
+            self.effects.is_empty() && !self.tickets.any_woken(),
+            "the effects of a mutation are drained before the next"
+        );
+    }
+
+    #[inline]
+    fn touch(&mut self, object: Object, access: Access) {
+        self.footprint.push((object, access));
+    }
+
+    /// Notes that the call waits, and holds what it needs meanwhile.
+    fn block(&mut self, cx: Cx, call: &Call<'_, '_>, wait: Wait) -> Step {
+        let Wait { on, ticket, deadline, settled } = wait;
+        self.waiting.insert(ticket, cx.tid);
+        let thread = self.threads.get_mut(cx.tid.0).expect("the stepped thread is there");
+        if let Some(state) = &mut thread.call {
+            self.waiting.remove(state.ticket);
+            state.on = on;
+            state.ticket = ticket;
+            state.deadline = deadline;
+            return Step::Blocked { on, ticket, deadline };
+        }
+        for file in settled.file.iter().chain(&settled.polled) {
+            self.files[*file].references += 1;
+        }
+        thread.call = Some(InCall {
+            call: call.name(),
+            fd: call.fd().map(afunix::net::Fd::number),
+            on,
+            ticket,
+            since: cx.now,
+            deadline,
+            timeout: settled.timeout,
+            file: settled.file,
+            polled: settled.polled,
+            reserved: settled.reserved,
+        });
+        Step::Blocked { on, ticket, deadline }
+    }
+
+    /// Lets go of what a waiting call holds.
+    fn end_call(&mut self, thread: Tid) {
+        let Some(state) = self.threads.get_mut(thread.0) else { return };
+        let process = state.process;
+        let Some(call) = state.call.take() else { return };
+        self.waiting.remove(call.ticket);
+        self.tickets.cancel(call.ticket);
+        if let Some(number) = call.reserved
+            && let Some(process) = self.processes.get_mut(process.0)
+        {
+            process.descriptors.unreserve(number);
+        }
+        for file in call.file.into_iter().chain(call.polled) {
+            self.drop_reference(file);
+        }
+    }
+
+    fn tell_woken(&mut self, ticket: Ticket) {
+        if !self.observed {
+            return;
+        }
+        if let Some(thread) = self.waiting.get(ticket).copied()
+            && let Some(state) = self.threads.get(thread.0)
+        {
+            let by = self.stepping.map(|tid| tid.0 as u32);
+            let kind = EventKind::Woken { by };
+            self.events.push_back(Happened { process: state.process, thread, kind });
+        }
+    }
+}
