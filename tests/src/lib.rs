@@ -1,1 +1,10 @@
 //! Conformance, differential, property, tidy and command-line tests.
+//!
+//! - [`calls`]: short helpers that make one system call each, by number.
+//! - [`conformance`]: one body per behaviour, named after its rule, run on every backend.
+//! - [`differential`]: generated programs of calls in lock-step on the model and on the kernel.
+
+pub mod calls;
+pub mod conformance;
+// DIFF
+pub mod raw;
