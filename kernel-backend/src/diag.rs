@@ -125,7 +125,7 @@ fn unnamed_in_flight(
     for (id, &count) in counts {
         let Some(socket) = sockets.get_mut(id) else { continue };
         for _ in 0..count {
-            let kind = FileKind::Other("file in flight (the kernel does not say which)".into());
+            let kind = FileKind::Other("a file the kernel does not name".into());
             files.push(File { id: next, kind, in_flight: 1 });
             socket.in_flight.push(next);
             next += 1;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use afunix::snapshot::{FileKind, Snapshot, Socket, SocketKind, SocketState};
 
-use crate::index::{Index, kind_word, state_word};
+use crate::index::{Index, is_worrying, kind_word, state_word};
 use crate::text::dot_string;
 use crate::wait::file_words;
 
@@ -21,7 +21,7 @@ pub fn dot(snapshot: &Snapshot) -> String {
     );
     for process in &snapshot.processes {
         let title = dot_string(&format!("{} ({})", process.name, process.pid));
-        let blocked = process.threads.iter().any(|thread| thread.wait.is_some());
+        let blocked = process.threads.iter().filter_map(|t| t.wait.as_ref()).any(is_worrying);
         let color = if blocked { "red" } else { "gray50" };
         let _ = writeln!(out, "  subgraph cluster_p{} {{", process.pid);
         let _ = writeln!(out, "    label={title}; color={color};");

@@ -108,7 +108,7 @@ impl<'a> Index<'a> {
                 Some(carrier) => format!("in flight to {carrier}"),
                 None => match self.listener_of(socket) {
                     Some(listener) => format!("waits at {listener}"),
-                    None => "-".to_owned(),
+                    None => format!("socket {socket}"),
                 },
             },
             [only] => holder(only),
@@ -169,4 +169,10 @@ pub(crate) fn reason_words(reason: WaitReason) -> &'static str {
         WaitReason::Thread => "another thread",
         WaitReason::Time => "time",
     }
+}
+
+/// Whether a wait is a reason to worry: a sender waits for room, which it gets only if somebody reads.
+/// To wait for data or a connection is what servers do all day.
+pub(crate) fn is_worrying(wait: &Wait) -> bool {
+    matches!(wait.reason, WaitReason::Memory | WaitReason::PeerQueue | WaitReason::Backlog)
 }

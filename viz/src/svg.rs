@@ -33,8 +33,9 @@ use graph::Graph;
 /// stands for both directions has `data-both="true"`.
 pub fn svg(snapshot: &Snapshot) -> String {
     let graph = Graph::new(snapshot);
-    let page = arrange(&graph);
-    draw::draw(snapshot, &graph, &page)
+    let banner = draw::banner(snapshot);
+    let page = arrange(&graph, draw::head_height(&banner));
+    draw::draw(snapshot, &graph, &page, &banner)
 }
 
 /// Where everything is.
@@ -79,7 +80,7 @@ impl Route {
 
 const MARGIN: f64 = 24.0;
 
-fn arrange(graph: &Graph) -> Page {
+fn arrange(graph: &Graph, top: f64) -> Page {
     let components = graph.components();
     let (connected, lonely): (Vec<_>, Vec<_>) =
         components.iter().partition(|component| !component.edges.is_empty());
@@ -95,12 +96,12 @@ fn arrange(graph: &Graph) -> Page {
     let alone: Vec<Arranged> =
         lonely.iter().map(|component| component::arrange(graph, component)).collect();
     let width = pack::page_width(arranged.iter().chain(&alone).map(|one| (one.width, one.height)));
-    let bottom = place(&mut page, arranged, width, draw::head_height(graph));
+    let bottom = place(&mut page, arranged, width, top);
     let bottom = if alone.is_empty() {
         bottom
     } else {
-        page.lonely_heading = Some(bottom + 20.0);
-        place(&mut page, alone, width, bottom + 34.0)
+        page.lonely_heading = Some(bottom + 26.0);
+        place(&mut page, alone, width, bottom + 36.0)
     };
     page.width = page.width.max(draw::MIN_WIDTH) + 2.0 * MARGIN;
     page.height = bottom + MARGIN;
@@ -220,7 +221,7 @@ mod tests {
                     .collect();
                 let snapshot = machine(size, &pairs);
                 let graph = Graph::new(&snapshot);
-                let page = arrange(&graph);
+                let page = arrange(&graph, 0.0);
                 check(&page, &graph);
                 assert_eq!(page.routes.len(), graph.edges.len());
                 assert_eq!(page.boxes.len(), graph.boxes.len());
@@ -233,7 +234,7 @@ mod tests {
         let pairs: Vec<(u32, u32)> = (2..=150).map(|client| (1, client)).collect();
         let snapshot = machine(150, &pairs);
         let graph = Graph::new(&snapshot);
-        let page = arrange(&graph);
+        let page = arrange(&graph, 0.0);
         check(&page, &graph);
         let ratio = page.height / page.width;
         assert!((0.3..3.5).contains(&ratio), "{} by {}", page.width, page.height);
@@ -243,7 +244,7 @@ mod tests {
     fn a_chain_reads_from_left_to_right_or_back() {
         let snapshot = machine(5, &[(1, 2), (2, 3), (3, 4), (4, 5)]);
         let graph = Graph::new(&snapshot);
-        let page = arrange(&graph);
+        let page = arrange(&graph, 0.0);
         let xs: Vec<f64> = page.boxes.values().map(|placed| placed.x).collect();
         let rising = xs.windows(2).all(|pair| pair[0] < pair[1]);
         let falling = xs.windows(2).all(|pair| pair[0] > pair[1]);

@@ -52,6 +52,7 @@ fn row(index: &Index<'_>, socket: &Socket) -> [String; 9] {
         None => (socket.receive.bytes, socket.send_memory),
     };
     let (peer, peer_process) = match socket.peer {
+        Some(peer) if index.holders(peer).is_empty() => (peer.to_string(), unheld(index, peer)),
         Some(peer) => (peer.to_string(), index.holder_words(peer)),
         None => ("-".to_owned(), waiting_at(index, socket)),
     };
@@ -65,8 +66,17 @@ fn row(index: &Index<'_>, socket: &Socket) -> [String; 9] {
         socket.id.to_string(),
         peer,
         peer_process,
-        if users.is_empty() { index.holder_words(socket.id) } else { users.join(" ") },
+        if users.is_empty() { unheld(index, socket.id) } else { users.join(" ") },
     ]
+}
+
+/// Where a socket is that no visible process holds.
+fn unheld(index: &Index<'_>, socket: u64) -> String {
+    match (index.carriers_of_socket(socket).first(), index.listener_of(socket)) {
+        (Some(carrier), _) => format!("in flight to {carrier}"),
+        (None, Some(listener)) => format!("waits at {listener}"),
+        (None, None) => "-".to_owned(),
+    }
 }
 
 /// A connection that is not accepted has no peer yet on the running system: name who could accept.

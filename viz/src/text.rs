@@ -119,19 +119,51 @@ pub(crate) fn pad(text: &str, columns: usize) -> String {
     out
 }
 
+/// Breaks an (escaped) sentence at blanks into lines of at most `columns`. The lines after the first
+/// stand two columns further in than it does.
+pub(crate) fn wrap(sentence: &str, columns: usize) -> Vec<String> {
+    let indent = sentence.len() - sentence.trim_start_matches(' ').len();
+    let mut lines = Vec::new();
+    let mut line = " ".repeat(indent);
+    let mut empty = true;
+    for word in sentence.split_ascii_whitespace() {
+        let word = cut(word, columns.saturating_sub(indent + 2));
+        if !empty && width(&line) + 1 + width(&word) > columns {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent + 2)));
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(&word);
+        empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
 /// A length of time with a unit that suits it: `850 ns`, `12.3 µs`, `4.25 ms`, `1.5 s`.
 pub(crate) fn duration(nanoseconds: u64) -> String {
-    let (unit, per_unit) = match nanoseconds {
+    with_unit(nanoseconds, 3)
+}
+
+/// A moment, to the nanosecond as long as that fits into a narrow column: `1.0001 ms`.
+pub(crate) fn clock(nanoseconds: u64) -> String {
+    let exact = with_unit(nanoseconds, 9);
+    if width(&exact) <= 10 { exact } else { with_unit(nanoseconds, 4) }
+}
+
+fn with_unit(nanoseconds: u64, decimals: usize) -> String {
+    let (unit, per_unit, digits) = match nanoseconds {
         0..1_000 => return format!("{nanoseconds} ns"),
-        1_000..1_000_000 => ("µs", 1_000),
-        1_000_000..1_000_000_000 => ("ms", 1_000_000),
-        _ => ("s", 1_000_000_000),
+        1_000..1_000_000 => ("µs", 1_000, 3),
+        1_000_000..1_000_000_000 => ("ms", 1_000_000, 6),
+        _ => ("s", 1_000_000_000, 9),
     };
     let whole = nanoseconds / per_unit;
-    // Integer arithmetic: the digits must not depend on rounding of floating point.
-    let thousandths = (nanoseconds % per_unit) * 1_000 / per_unit;
-    let fraction = format!("{thousandths:03}");
-    match fraction.trim_end_matches('0') {
+    // Integers, and cut instead of rounded: the digits must not depend on floating point.
+    let fraction = format!("{:0digits$}", nanoseconds % per_unit);
+    match fraction[..decimals.min(digits)].trim_end_matches('0') {
         "" => format!("{whole} {unit}"),
         digits => format!("{whole}.{digits} {unit}"),
     }
@@ -193,9 +225,19 @@ mod tests {
     }
 
     #[test]
+    fn sentences_are_broken_at_blanks() {
+        assert_eq!(wrap("  one two three", 10), ["  one two", "    three"]);
+        assert_eq!(wrap("abcdefghijkl", 8), ["abcde…"]);
+        assert_eq!(wrap("", 8), [""]);
+    }
+
+    #[test]
     fn durations_have_their_unit() {
         let shown: Vec<String> =
             [0, 999, 1_000, 12_300, 4_250_000, 1_500_000_000].map(duration).into();
         assert_eq!(shown, ["0 ns", "999 ns", "1 µs", "12.3 µs", "4.25 ms", "1.5 s"]);
+        assert_eq!(duration(1_000_123_456), "1 s");
+        assert_eq!(clock(1_000_100), "1.0001 ms");
+        assert_eq!(clock(1_000_123_456), "1.0001 s");
     }
 }

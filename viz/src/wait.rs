@@ -216,7 +216,8 @@ fn backlog_words(index: &Index<'_>, step: &CycleStep) -> String {
     );
     match listener.and_then(|listener| Some((listener.pending.len(), listener.backlog?))) {
         Some((waiting, backlog)) => format!(
-            "waits for room in the backlog of {name}: {waiting} connections wait, it takes {}",
+            "waits for room in the backlog of {name}: {waiting} {}, it takes {}",
+            if waiting == 1 { "connection waits" } else { "connections wait" },
             // One more than the number given to listen(2) fits in.
             u64::from(backlog) + 1
         ),

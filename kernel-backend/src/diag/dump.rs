@@ -168,13 +168,19 @@ fn socket(response: &UnixResponse) -> Result<Option<Socket>, DiagError> {
 }
 
 fn state(number: u8, had_peer: bool, socket: &Socket) -> SocketState {
+    // A socket whose peer was closed still names it, though it has no inode any more.
+    let peer_is_gone = had_peer && socket.peer.is_none();
     let shut = socket.shut_read && socket.shut_write;
-    match number {
-        TCP_LISTEN => SocketState::Listening,
-        // An end whose peer was closed stays "established"; both directions are shut (CLOSE rules),
-        // and the peer it still names has no inode any more.
-        TCP_ESTABLISHED if had_peer && socket.peer.is_none() && shut => SocketState::Disconnected,
-        TCP_ESTABLISHED => SocketState::Connected,
+    match (number, socket.kind) {
+        (TCP_LISTEN, _) => SocketState::Listening,
+        (_, SocketKind::Datagram) if peer_is_gone => SocketState::Disconnected,
+        // "Established" is also what a datagram socket becomes when somebody else connects to it.
+        (_, SocketKind::Datagram) if socket.peer.is_none() => SocketState::Unconnected,
+        // A connection that is not accepted has a peer without inode too, but nothing is shut.
+        (TCP_ESTABLISHED, SocketKind::Stream | SocketKind::Seqpacket) if peer_is_gone && shut => {
+            SocketState::Disconnected
+        }
+        (TCP_ESTABLISHED, _) => SocketState::Connected,
         _ if socket.peer.is_some() => SocketState::Connected,
         _ => SocketState::Unconnected,
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use afunix::trace::{Event, EventKind};
 
 use crate::escape;
-use crate::text::{duration, errno};
+use crate::text::{clock, duration, errno};
 
 /// A chart, ready to be put on a page. All words in it are escaped.
 #[derive(Default)]
@@ -192,7 +192,7 @@ impl Builder {
             open.has_waited = true;
             open.wait = Some((event.at, format!("{on}{at}")));
         }
-        self.row(event, lane, Mark::Waits, (format!("waits{again}: {on}"), at));
+        self.row(event, lane, Mark::Waits, (format!("waits{again}: {on}{at}"), String::new()));
     }
 
     fn woken(&mut self, event: &Event, lane: usize, by: Option<u32>, lanes: &BTreeMap<u32, usize>) {
@@ -240,15 +240,15 @@ impl Builder {
         for (lane, open) in std::mem::take(&mut self.open) {
             let title = &self.chart.lanes[lane].title;
             let Some((since, on)) = open.wait else {
-                let words = format!("{title}: {} has not returned", open.call);
+                let words = format!("{title} in {}: has not returned", open.call);
                 self.chart.unfinished.push(words);
                 continue;
             };
             let length = duration(last.at.saturating_sub(since));
-            let since = duration(since);
-            let words = format!("{title}: {} waits since {since} ({length}) for {on}", open.call);
+            let since = clock(since);
+            let words = format!("{title} in {}, {length} since {since}: waits for {on}", open.call);
             self.chart.unfinished.push(words);
-            let words = ("still waits".to_owned(), format!(", {length} so far"));
+            let words = ("still waits".to_owned(), format!(", {length}"));
             let row = self.row(last, lane, Mark::StillWaits, words);
             // It is no event: it has no number.
             self.chart.rows[row].seq = u64::MAX;

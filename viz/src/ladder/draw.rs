@@ -1,12 +1,12 @@
 //! From rows to a page of text.
 
 use super::build::{Chart, Mark, Row};
-use crate::text::{cut, duration, pad, width};
+use crate::text::{clock, cut, pad, width, wrap};
 
 /// Number of the event and time, on the left of each row.
 const GUTTER: usize = 19;
 /// Narrower than this, a column has no room for a call and its result.
-const MIN_COLUMN: usize = 28;
+const MIN_COLUMN: usize = 34;
 /// More lanes than this are not drawn, only named.
 const MAX_LANES: usize = 40;
 /// The heading comes again after so many rows.
@@ -47,7 +47,7 @@ pub(super) fn draw(chart: &Chart, page: usize) -> String {
             form.heading(chart, &mut out);
         }
         let seq = if row.seq == u64::MAX { String::new() } else { row.seq.to_string() };
-        let time = if at == Some(row.at) { String::new() } else { duration(row.at) };
+        let time = if at == Some(row.at) { String::new() } else { clock(row.at) };
         at = Some(row.at);
         let mut line = format!("{seq:>6} {time:>10}  ");
         form.row(chart, row, &states, &mut line);
@@ -58,7 +58,10 @@ pub(super) fn draw(chart: &Chart, page: usize) -> String {
     if !chart.unfinished.is_empty() {
         out.push_str("\nStill in a call at the end:\n");
         for words in &chart.unfinished {
-            out.push_str(&wrap(words, page));
+            for line in wrap(&format!("  {words}"), page) {
+                out.push_str(&line);
+                out.push('\n');
+            }
         }
     }
     out
@@ -250,24 +253,5 @@ fn fill(text: &str, with: char, columns: usize) -> String {
     for _ in width(&out)..columns {
         out.push(with);
     }
-    out
-}
-
-/// Breaks a sentence at blanks, with an indent.
-fn wrap(words: &str, page: usize) -> String {
-    let mut out = String::new();
-    let mut line = String::from("  ");
-    for word in words.split(' ') {
-        let word = cut(word, page - 4);
-        if width(&line) + 1 + width(&word) > page && !line.trim().is_empty() {
-            out.push_str(line.trim_end());
-            out.push('\n');
-            line = String::from("    ");
-        }
-        line.push_str(&word);
-        line.push(' ');
-    }
-    out.push_str(line.trim_end());
-    out.push('\n');
     out
 }

@@ -21,6 +21,8 @@ pub(super) type Columns = Vec<Vec<usize>>;
 pub(super) const BOX_GAP: f64 = 14.0;
 /// A column should not be higher than this without need.
 const COLUMN_HEIGHT: f64 = 1000.0;
+/// Nor a column of hubs than this.
+const HUBS_HEIGHT: f64 = 8000.0;
 
 /// The ways to try. Never empty, no column is empty, and every box is in each of them once.
 pub(super) fn candidates(links: &Links) -> Vec<Columns> {
@@ -78,9 +80,13 @@ fn hubs(links: &Links, limit: f64) -> Columns {
             left.extend(group);
         }
     }
+    // Hubs stand above each other as long as one can still scroll past them: beside each other, most
+    // edges of the outer ones would have to pass by the inner ones.
+    let middle_limit = limit.max(HUBS_HEIGHT);
+    let limit = limit.max(1.3 * links.total(&middle).min(middle_limit));
     let mut columns = split(links, left, limit);
     columns.reverse();
-    columns.extend(split(links, middle, limit));
+    columns.extend(split(links, middle, middle_limit));
     columns.extend(split(links, right, limit));
     columns
 }

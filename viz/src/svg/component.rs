@@ -273,9 +273,7 @@ impl<'a> Work<'a> {
                 }
             }
             let key = |row: &usize| match (ends.get(row), inner.get(row)) {
-                _ if self.graph.boxes[id].rows[*row].listening && ends.contains_key(row) => {
-                    (0, 0.0, *row)
-                }
+                _ if self.graph.boxes[id].rows[*row].listening => (0, 0.0, *row),
                 (Some((sum, count)), _) => (1, sum / count, *row),
                 (None, Some(first)) => (2, *first as f64, *row),
                 (None, None) => (3, 0.0, *row),
@@ -359,7 +357,7 @@ impl<'a> Work<'a> {
             if piece.left.0 != piece.right.0 {
                 let rise = (self.y(piece.left) - self.y(piece.right)).abs();
                 let gap = &mut gaps[piece.left.0];
-                *gap = gap.max((60.0 + rise * 0.14).min(220.0)).round();
+                *gap = gap.max((60.0 + rise * 0.14).min(280.0)).round();
             }
         }
         for &edge in &self.component.edges {

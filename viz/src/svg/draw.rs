@@ -8,7 +8,7 @@ use super::graph::{
     Box, Edge, EdgeKind, Graph, LETTER, ROW_HEIGHT, Row, THREAD_HEIGHT, TITLE_HEIGHT,
 };
 use super::{MARGIN, Page, Placed, Route};
-use crate::text::{cut, width, xml};
+use crate::text::{cut, width, wrap, xml};
 use crate::wait::{describe_cycle, wait_cycle};
 
 /// As wide as the legend.
@@ -27,6 +27,7 @@ text{font:11px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#1f
 .box{fill:#f6f8fa;stroke:#afb8c1}
 .box.unheld{fill:#fff;stroke-dasharray:4 3}
 .t{font-size:12px;font-weight:bold}
+.l.n{font-weight:bold}
 .b{font-size:10px;fill:#656d76}
 .b.out{fill:#9a3b00;font-weight:bold}
 .r{font-weight:bold}
@@ -58,19 +59,19 @@ svg{background:#0d1117}.page{fill:#0d1117}text{fill:#e6edf3}
 }
 ";
 
-/// The height of what stands above the picture: set before anything is placed, so it is counted from
-/// the graph, and the notes are put below.
-pub(super) fn head_height(graph: &Graph) -> f64 {
-    let stuck = graph.boxes.iter().flat_map(|one| &one.threads).filter(|thread| thread.1).count();
-    // A cycle has at most as many sentences as there are threads that wait in red, and a heading.
-    TOP + if stuck > 0 && graph.edges.iter().any(|edge| edge.red) {
-        LINE * (stuck as f64 + 2.0)
-    } else {
-        10.0
-    }
+/// What stands above the boxes in red: the wait cycle, if there is one.
+pub(super) fn banner(snapshot: &Snapshot) -> Vec<String> {
+    let Some(cycle) = wait_cycle(snapshot) else { return Vec::new() };
+    let letters = (MIN_WIDTH / LETTER) as usize;
+    describe_cycle(snapshot, &cycle).lines().flat_map(|line| wrap(line, letters)).collect()
 }
 
-pub(super) fn draw(snapshot: &Snapshot, graph: &Graph, page: &Page) -> String {
+/// Where the boxes begin.
+pub(super) fn head_height(banner: &[String]) -> f64 {
+    TOP + 10.0 + LINE * banner.len() as f64
+}
+
+pub(super) fn draw(snapshot: &Snapshot, graph: &Graph, page: &Page, banner: &[String]) -> String {
     let notes = notes(snapshot, page);
     let (width, height) = (page.width, page.height + LINE * notes.len() as f64);
     let mut out = format!(
@@ -81,7 +82,9 @@ pub(super) fn draw(snapshot: &Snapshot, graph: &Graph, page: &Page) -> String {
     out.push_str(ARROW);
     heading(snapshot, graph, &mut out);
     legend(&mut out);
-    cycle(snapshot, page, &mut out);
+    for (at, line) in banner.iter().enumerate() {
+        text(&mut out, "r", MARGIN, TOP + 6.0 + LINE * at as f64, line);
+    }
     if let Some(y) = page.lonely_heading {
         text(&mut out, "m", MARGIN, y, "Not connected to any other socket");
     }
@@ -137,14 +140,6 @@ fn legend(out: &mut String) {
         let _ = writeln!(out, "<path class=\"e {class}\" d=\"M{x} {middle}h28\"/>");
         text(out, "m", x + 34.0, y, words);
         x += 50.0 + LETTER * width(words) as f64;
-    }
-}
-
-fn cycle(snapshot: &Snapshot, page: &Page, out: &mut String) {
-    let Some(cycle) = wait_cycle(snapshot) else { return };
-    let letters = ((page.width - 2.0 * MARGIN) / LETTER) as usize;
-    for (at, line) in describe_cycle(snapshot, &cycle).lines().enumerate() {
-        text(out, "r", MARGIN, TOP + 6.0 + LINE * at as f64, &cut(line, letters));
     }
 }
 
@@ -261,7 +256,7 @@ fn draw_row(row: &Row, x: f64, y: f64, width_of_box: f64, out: &mut String) {
             (LETTER * width(&row.label) as f64 + 8.0).round(),
         );
     }
-    text(out, if row.listening { "t" } else { "l" }, x + 45.0, baseline, &row.label);
+    text(out, if row.listening { "l n" } else { "l" }, x + 45.0, baseline, &row.label);
     let mut right = x + width_of_box - 8.0;
     if let Some(ratio) = row.fill {
         bar(ratio, right - 32.0, y + 5.0, out);

@@ -3,12 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use afunix::snapshot::{
-    FileKind, Process, Snapshot, Socket, SocketKind, SocketState, Thread, WaitReason,
-};
+use afunix::snapshot::{FileKind, Process, Snapshot, Socket, SocketKind, SocketState, Thread};
 
 use crate::escape;
-use crate::index::{Index, holder, kind_word, reason_words, state_word};
+use crate::index::{Index, holder, is_worrying, kind_word, reason_words, state_word};
 use crate::text::{cut, cut_middle, width};
 use crate::wait::{file_words, wait_cycle};
 
@@ -211,9 +209,7 @@ impl<'a> Builder<'a> {
     }
 
     fn is_red(&self, thread: &Thread) -> bool {
-        use WaitReason::{Backlog, Memory, PeerQueue};
-        let reason = thread.wait.as_ref().map(|wait| wait.reason);
-        matches!(reason, Some(Memory | PeerQueue | Backlog)) || self.stuck.contains(&thread.tid)
+        thread.wait.as_ref().is_some_and(is_worrying) || self.stuck.contains(&thread.tid)
     }
 
     fn waits_in_red(&self, process: &Process, socket: &Socket) -> bool {
