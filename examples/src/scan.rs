@@ -172,28 +172,43 @@ fn contains(mut data: &[u8], pattern: &[u8]) -> bool {
     false
 }
 
+/// What keeps the scanner from opening files by itself.
+#[derive(Clone, Copy)]
+enum Confinement {
+    /// It is another user.
+    Nobody,
+    /// It may open nothing by a path: for a caller that cannot become another user.
+    Landlock,
+    /// Nothing does: where neither is to be had.
+    Nothing,
+}
+
 /// The client's side of the scanner.
 struct Scanner<H: Host> {
     channel: UnixSeqpacket<H>,
     process: Child<H>,
-    /// Whether it runs as another user.
-    confined: bool,
+    confinement: Confinement,
 }
 
 impl<H: Host> Scanner<H> {
-    /// Starts it as nobody, or, where the caller may not, as the caller.
+    /// Starts it with the first confinement that is to be had.
     fn start(host: &H) -> Result<Self, String> {
-        let spec = |fd| ProcessSpec::new("scanner").fd(fd, 3);
-        let body = |host: &H| status(host, "scanner", scanner(host));
-        let (channel, theirs) = UnixSeqpacket::pair(host).trying("make a socketpair")?;
-        match host.process(spec(theirs).user(Credentials::user(NOBODY)), body) {
-            Ok(process) => return Ok(Scanner { channel, process, confined: true }),
-            Err(Errno::PERM) => {}
-            Err(errno) => return Err(errno).trying("start the scanner"),
+        let mut refused = Errno::PERM;
+        for confinement in [Confinement::Nobody, Confinement::Landlock, Confinement::Nothing] {
+            let (channel, theirs) = UnixSeqpacket::pair(host).trying("make a socketpair")?;
+            let spec = ProcessSpec::new("scanner").fd(theirs, 3);
+            let spec = match confinement {
+                Confinement::Nobody => spec.user(Credentials::user(NOBODY)),
+                Confinement::Landlock => spec.confined(),
+                Confinement::Nothing => spec,
+            };
+            match host.process(spec, |host| status(host, "scanner", scanner(host))) {
+                Ok(process) => return Ok(Scanner { channel, process, confinement }),
+                Err(errno @ (Errno::PERM | Errno::NOSYS)) => refused = errno,
+                Err(errno) => return Err(errno).trying("start the scanner"),
+            }
         }
-        let (channel, theirs) = UnixSeqpacket::pair(host).trying("make a socketpair")?;
-        let process = host.process(spec(theirs), body).trying("start the scanner")?;
-        Ok(Scanner { channel, process, confined: false })
+        Err(refused).trying("start the scanner")
     }
 
     /// Sends one record and returns the verdicts, of which there must be `count`.
@@ -341,16 +356,20 @@ fn show_refusal_in<H: Host>(host: &H, scanner: &Scanner<H>, at: &Path) -> Result
         .trying("make a private file")?;
     let file = File::open(host, &path).trying("open the private file")?;
     let passed = scanner.ask_files(&[file])?[0];
-    if !scanner.confined {
-        host.print("the scanner runs as the same user: only root can start it as another one;");
-        host.print("to refuse it files here would take Landlock");
-        return Ok(());
-    }
+    let confinement = match scanner.confinement {
+        Confinement::Nobody => format!("as user {NOBODY}"),
+        Confinement::Landlock => "confined by Landlock".into(),
+        Confinement::Nothing => {
+            host.print("the scanner runs as the same user, for only root can start it as another;");
+            host.print("to refuse it files would take Landlock, which is not to be had here");
+            return Ok(());
+        }
+    };
     let record = [&[OPEN], path.as_os_str().as_encoded_bytes()].concat();
     let by_path = scanner.ask(&record, &[], 1)?[0];
     let refusal = Errno::from_raw(by_path.errno as i32).and_then(Errno::name).unwrap_or("opened");
     host.print(&format!(
-        "the scanner, as user {NOBODY}, opens it by path: {refusal}; \
+        "the scanner, {confinement}, opens it by path: {refusal}; \
          by the descriptor passed: {} bytes",
         passed.bytes
     ));

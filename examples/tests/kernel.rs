@@ -5,6 +5,7 @@
 //! is killed when the case is over: a deadlocked scenario leaves nothing behind.
 
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
@@ -20,12 +21,12 @@ const RUN: &str = "--run-scenario";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [run, name, rest @ ..] = &args[..] {
-        if run == RUN {
-            let mut named = Named { name, args: rest, status: 127 };
-            afunix_examples::each(&mut named);
-            return ExitCode::from(named.status as u8);
-        }
+    if let [run, name, rest @ ..] = &args[..]
+        && run == RUN
+    {
+        let mut named = Named { name, args: rest, status: 127 };
+        afunix_examples::each(&mut named);
+        return ExitCode::from(named.status as u8);
     }
     libtest_mimic::run(&Arguments::from_args(), cases()).exit_code()
 }
@@ -67,6 +68,7 @@ fn cases() -> Vec<Trial> {
         }
     }));
     cases.push(Trial::test("scan_reports_a_real_directory", scan_reports));
+    cases.push(Trial::test("scan_without_root_says_what_confines_it", scan_without_root));
     cases.push(Trial::test("a_missing_directory_is_wrong_use", || {
         let (status, output) = run("scan", &["/nonexistent"], Duration::from_secs(10));
         let said = "scan: /nonexistent: ENOENT: No such file or directory\n";
@@ -100,10 +102,36 @@ fn scan_reports() -> Result<(), Failed> {
     if report != wanted {
         return Err(format!("reported:\n{output}wanted:\n{wanted}").into());
     }
+    is_refused(output)
+}
+
+/// Whether the scanner was refused the private file; where nothing can refuse it, the report must say so.
+fn is_refused(output: String) -> Result<(), Failed> {
     let first = output.lines().next().unwrap_or_default();
     let refused = first.ends_with("opens it by path: EACCES; by the descriptor passed: 21 bytes");
     let same_user = first.starts_with("the scanner runs as the same user");
     if refused || same_user { Ok(()) } else { Err(output.into()) }
+}
+
+/// As nobody, who cannot become another user. Only root can try it.
+fn scan_without_root() -> Result<(), Failed> {
+    if std::fs::metadata("/proc/self")?.uid() != 0 {
+        return is_refused(ends_well("scan", &[])?);
+    }
+    // The build directory may be closed to nobody.
+    let program = std::env::temp_dir().join(format!("afunix-as-nobody-{}", std::process::id()));
+    std::fs::copy(std::env::current_exe()?, &program)?;
+    let output = Command::new(&program).args([RUN, "scan"]).uid(65534).gid(65534).output();
+    std::fs::remove_file(&program)?;
+    let output = output?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        return Err(format!("{}; it said:\n{said}", output.status).into());
+    }
+    if said.starts_with("the scanner, as user") {
+        return Err(format!("nobody became another user:\n{said}").into());
+    }
+    is_refused(said)
 }
 
 fn ends_well(name: &str, args: &[&str]) -> Result<String, Failed> {
