@@ -7,6 +7,7 @@
 
 pub mod check;
 pub mod machine;
+pub mod park;
 pub mod profile;
 pub mod sockets;
 pub mod wait;
@@ -16,5 +17,6 @@ pub use machine::{
     Access, Disposition, Effect, Happened, LoadError, Loaded, Machine, Object, Resume, Spawn, Step,
     Time,
 };
+pub use park::{Emulated, Park};
 pub use profile::Profile;
 pub use wait::{On, Ticket};

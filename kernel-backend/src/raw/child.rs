@@ -128,6 +128,9 @@ impl Setup<'_> {
         for at in 0..self.fds.len() {
             let (source, target) = self.fds[at];
             if source == target {
+                // As posix_spawn does: what is given stays open over an exec.
+                // SAFETY: takes numbers alone.
+                result(unsafe { libc::fcntl(source, libc::F_SETFD, 0) })?;
                 continue;
             }
             for later in &mut self.fds[at + 1..] {
@@ -136,7 +139,7 @@ impl Setup<'_> {
                 }
             }
             // SAFETY: what stood at `target` is a copy that is moved away, or is to be closed.
-            result(unsafe { libc::dup3(source, target, libc::O_CLOEXEC) })?;
+            result(unsafe { libc::dup2(source, target) })?;
         }
         Ok(())
     }

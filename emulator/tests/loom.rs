@@ -1,0 +1,181 @@
+//! Every interleaving of the waiting, with the real machine in the room: no wake-up is lost. And the checker
+//! is shown to find one that was planted.
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test -p afunix-emulator --release --test loom`
+#![cfg(loom)]
+
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use afunix::net::Fd;
+use afunix::{Backend, Call, Errno, Exit, Pid, SOCK_STREAM, Segment, SegmentMut, Tid};
+use afunix_emulator::room::{Held, Room};
+use afunix_model::{Emulated, Machine, Park, Profile, Resume, Ticket, Time};
+use loom::sync::Arc;
+
+/// A thread of the machine, and how it goes to sleep.
+#[derive(Clone)]
+struct Thread {
+    room: Arc<Room<Machine>>,
+    pid: Pid,
+    tid: Tid,
+    order: Order,
+}
+
+/// What is under test.
+#[derive(Clone, Copy)]
+enum Order {
+    /// Entered as asleep under the lock of the step that said *blocked*.
+    Right,
+    /// The planted fault: the lock is released before the ticket is enrolled.
+    ReleasedFirst,
+}
+
+struct Guard<'a>(Held<'a, Machine>);
+
+impl Deref for Guard<'_> {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.0
+    }
+}
+
+impl DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut Machine {
+        &mut self.0
+    }
+}
+
+impl Park for Thread {
+    type Guard<'a> = Guard<'a>;
+
+    fn lock(&self) -> Guard<'_> {
+        Guard(self.room.lock())
+    }
+
+    fn wait(&self, held: Guard<'_>, ticket: Ticket, until: Option<Time>) -> Resume {
+        assert_eq!(until, None, "loom has no clock");
+        let held = match self.order {
+            Order::Right => held,
+            Order::ReleasedFirst => {
+                drop(held);
+                self.lock()
+            }
+        };
+        held.0.wait(ticket, self.pid, || None::<Duration>);
+        Resume::Woken(ticket)
+    }
+
+    fn wake(&self, held: &mut Guard<'_>, ticket: Ticket) {
+        held.0.wake(ticket);
+    }
+
+    fn ended(&self, held: &mut Guard<'_>, pid: Pid) {
+        held.0.wake_process(pid);
+    }
+
+    fn gone(&self, _: &Call<'_, '_>) -> Errno {
+        Errno::SRCH
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO
+    }
+
+    fn current(&self) -> Tid {
+        self.tid
+    }
+}
+
+/// A machine with a stream pair, numbers 3 and 4, and a handle for each of `count` threads of process 1.
+fn threads<const COUNT: usize>(order: Order) -> [Emulated<Thread>; COUNT] {
+    let pid = Pid(1);
+    let room = Arc::new(Room::new(Machine::new(Profile::default())));
+    let first = Emulated(Thread { room, pid, tid: Tid(1), order });
+    let mut fds = [0; 2];
+    let (domain, kind, protocol) = (afunix::AF_UNIX, SOCK_STREAM, 0);
+    first.call(&mut Call::Socketpair { domain, kind, protocol, fds: &mut fds }).unwrap();
+    assert_eq!(fds, [LEFT.number(), RIGHT.number()]);
+    std::array::from_fn(|at| {
+        let tid = match at {
+            0 => Tid(1),
+            _ => first.with(|machine| machine.start_thread(pid, "other")),
+        };
+        Emulated(Thread { tid, ..first.0.clone() })
+    })
+}
+
+const LEFT: Fd<'static> = number(3);
+const RIGHT: Fd<'static> = number(4);
+
+#[expect(unsafe_code, reason = "the machine's descriptors are numbers here")]
+const fn number(number: i32) -> Fd<'static> {
+    // SAFETY: no kernel is asked; the model answers a wrong number with EBADF.
+    unsafe { Fd::borrow_raw(number) }
+}
+
+fn read(backend: &impl Backend, fd: Fd<'_>) -> Result<usize, Errno> {
+    let mut byte = [0];
+    backend.call(&mut Call::Read { fd, data: SegmentMut::Bytes(&mut byte), progress: 0 })
+}
+
+fn write(backend: &impl Backend, fd: Fd<'_>) -> Result<usize, Errno> {
+    backend.call(&mut Call::Write { fd, data: Segment::Bytes(b"x"), progress: 0 })
+}
+
+/// One thread receives, another sends.
+fn receive_and_send(order: Order) {
+    let [receiver, sender] = threads(order);
+    let receiving = loom::thread::spawn(move || read(&receiver, RIGHT));
+    assert_eq!(write(&sender, LEFT), Ok(1));
+    assert_eq!(receiving.join().unwrap(), Ok(1));
+}
+
+#[test]
+fn no_wake_up_is_lost() {
+    loom::model(|| receive_and_send(Order::Right));
+}
+
+#[test]
+fn a_ping_pong_ends() {
+    loom::model(|| {
+        let [one, other] = threads(Order::Right);
+        let echo =
+            loom::thread::spawn(move || read(&other, RIGHT).and_then(|_| write(&other, RIGHT)));
+        assert_eq!(write(&one, LEFT), Ok(1));
+        assert_eq!(read(&one, LEFT), Ok(1));
+        assert_eq!(echo.join().unwrap(), Ok(1));
+    });
+}
+
+#[test]
+fn two_receivers_get_a_byte_each() {
+    loom::model(|| {
+        let [one, two, sender] = threads(Order::Right);
+        let first = loom::thread::spawn(move || read(&one, RIGHT));
+        let second = loom::thread::spawn(move || read(&two, RIGHT));
+        assert_eq!(write(&sender, LEFT), Ok(1));
+        assert_eq!(write(&sender, LEFT), Ok(1));
+        assert_eq!((first.join().unwrap(), second.join().unwrap()), (Ok(1), Ok(1)));
+    });
+}
+
+#[test]
+fn the_end_of_a_process_wakes_its_threads() {
+    loom::model(|| {
+        let [receiver, killer] = threads(Order::Right);
+        let receiving = loom::thread::spawn(move || read(&receiver, RIGHT));
+        killer.with(|machine| machine.exit(Pid(1), Exit::Signal(9)));
+        assert_eq!(receiving.join().unwrap(), Err(Errno::SRCH));
+    });
+}
+
+#[test]
+fn a_planted_lost_wake_up_is_found() {
+    let run = || loom::model(|| receive_and_send(Order::ReleasedFirst));
+    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("loom finds the lost wake-up");
+    let message = panic.downcast_ref::<String>().map_or("", String::as_str);
+    assert!(message.contains("deadlock"), "{message}");
+}
