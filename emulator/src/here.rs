@@ -4,7 +4,7 @@
 //! machine started is taken in at its first call, and leaves when it ends.
 
 use std::cell::RefCell;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use afunix::{Pid, Tid};
 
@@ -42,22 +42,25 @@ impl Drop for Here {
 }
 
 /// Who the calling thread is in `world`. `Err` while the OS thread ends and its locals are gone.
-pub(crate) fn get(world: &Weak<World>) -> Result<Option<Who>, std::thread::AccessError> {
+pub(crate) fn get(world: &Arc<World>) -> Result<Option<Who>, std::thread::AccessError> {
+    let world = Arc::as_ptr(world);
     HERE.try_with(|here| {
         let here = here.borrow();
-        here.iter().find(|entry| entry.world.ptr_eq(world)).map(|entry| entry.who)
+        let entry = here.iter().find(|entry| std::ptr::eq(entry.world.as_ptr(), world));
+        entry.map(|entry| entry.who)
     })
 }
 
 /// From now on the calling thread is `who` in `world`.
-pub(crate) fn set(world: &Weak<World>, who: Who, taken_in: bool) {
+pub(crate) fn set(world: &Arc<World>, who: Who, taken_in: bool) {
+    let world = Arc::downgrade(world);
     let entry = Here { world: world.clone(), who, taken_in };
     // Dropped when nothing is borrowed any more: an entry's end may lock the machine.
     let gone: Vec<Here> = HERE.with(|here| {
         let mut here = here.borrow_mut();
         let (kept, gone) = here
             .drain(..)
-            .partition(|entry| entry.world.strong_count() > 0 && !entry.world.ptr_eq(world));
+            .partition(|entry| entry.world.strong_count() > 0 && !entry.world.ptr_eq(&world));
         *here = kept;
         here.push(entry);
         gone

@@ -10,7 +10,7 @@ use std::fmt;
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use afunix::net::OwnedFd;
@@ -98,7 +98,7 @@ impl Threads {
             echo: true,
         };
         let world = Arc::new(World { room: Room::new(state), start: Instant::now() });
-        here::set(&Arc::downgrade(&world), Who { pid, tid: Tid(1), over: false }, false);
+        here::set(&world, Who { pid, tid: Tid(1), over: false }, false);
         Threads(Emulated(Handle { world, pid }))
     }
 
@@ -152,19 +152,20 @@ impl Threads {
     fn root(&self, body: impl FnOnce() -> i32) -> Exit {
         let ended = catch_unwind(AssertUnwindSafe(body));
         self.0.0.over();
+        let pid = self.0.0.pid;
+        let held = self.0.0.world.room.lock();
         match ended {
-            Ok(status) => Exit::Status(status & 0xff),
-            Err(panic) if panic.is::<Gone>() => {
-                let signals = &self.0.0.world.room.lock().signals;
-                Exit::Signal(signals.get(&self.0.0.pid).copied().unwrap_or(Signal::Kill as i32))
+            _ if !held.machine.is_alive(pid) => {
+                Exit::Signal(held.signals.get(&pid).copied().unwrap_or(Signal::Kill as i32))
             }
+            Ok(status) => Exit::Status(status & 0xff),
             Err(_) => Exit::Status(PANICKED),
         }
     }
 
     /// Starts an OS thread that is `who`.
     fn start(&self, name: &str, who: Who, root: impl FnOnce() + Send + 'static) -> Started {
-        let world = Arc::downgrade(&self.0.0.world);
+        let world = Arc::clone(&self.0.0.world);
         let run = move || {
             here::set(&world, who, false);
             root();
@@ -321,16 +322,15 @@ impl fmt::Debug for Threads {
 impl Handle {
     /// Who the calling thread is; `None` when it has no locals any more.
     fn who(&self) -> Option<Who> {
-        let world = Arc::downgrade(&self.world);
-        match here::get(&world) {
+        match here::get(&self.world) {
             Ok(Some(who)) => Some(who),
-            Ok(None) => Some(self.take_in(&world)),
+            Ok(None) => Some(self.take_in()),
             Err(_) => None,
         }
     }
 
     /// Takes an OS thread into the process.
-    fn take_in(&self, world: &Weak<World>) -> Who {
+    fn take_in(&self) -> Who {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("thread");
         let tid = Emulated(self.clone()).with(|machine| {
@@ -339,16 +339,15 @@ impl Handle {
         let over = tid.is_none();
         let who = Who { pid: self.pid, tid: tid.unwrap_or_default(), over };
         if !over {
-            here::set(world, who, true);
+            here::set(&self.world, who, true);
         }
         who
     }
 
     /// The calling thread's body is over.
     fn over(&self) {
-        let world = Arc::downgrade(&self.world);
-        if let Ok(Some(who)) = here::get(&world) {
-            here::set(&world, Who { over: true, ..who }, false);
+        if let Ok(Some(who)) = here::get(&self.world) {
+            here::set(&self.world, Who { over: true, ..who }, false);
         }
     }
 
