@@ -1,12 +1,12 @@
 //! The running system as a [`Snapshot`]: its AF_UNIX sockets, and the processes that hold them.
 //!
 //! Two sources are joined. *sock_diag* (a netlink dump, what `ss` reads) knows every socket of this
-//! network namespace: type, state, name, peer, queues, backlog. It does not know who holds a socket:
-//! that is read from */proc*, where every descriptor is a link to `socket:[inode]`. The inode number is
-//! the id of a socket here.
+//! network namespace: type, state, name, peer, queues, backlog. It does not know who holds a
+//! socket: that is read from */proc*, where every descriptor is a link to `socket:[inode]`. The
+//! inode number is the id of a socket here.
 //!
-//! The machine runs on while it is read. A process or socket that goes away in between is left out or
-//! stands without its holder; neither is an error. What the caller may not see is told in
+//! The machine runs on while it is read. A process or socket that goes away in between is left out
+//! or stands without its holder; neither is an error. What the caller may not see is told in
 //! [`Snapshot::notes`].
 
 mod dump;
@@ -66,18 +66,19 @@ impl std::error::Error for DiagError {
 
 /// The AF_UNIX sockets of this network namespace, and the processes that hold them.
 ///
-/// Sees the holders of other users' sockets only with CAP_SYS_PTRACE (as root); what stays hidden is
-/// counted in [`Snapshot::notes`]. Does not block for longer than the reading takes. Two things that
-/// the model knows are not known here: the number of message buffers in a queue (0), and which files
-/// are in flight (they appear as files of their own, without a name). In [`Socket::pending`] stand the
-/// clients' sockets, since the kernel gives the accepted ends no inode until they are accepted.
+/// Sees the holders of other users' sockets only with CAP_SYS_PTRACE (as root); what stays hidden
+/// is counted in [`Snapshot::notes`]. Does not block for longer than the reading takes. Two things
+/// that the model knows are not known here: the number of message buffers in a queue (0), and which
+/// files are in flight (they appear as files of their own, without a name). In [`Socket::pending`]
+/// stand the clients' sockets, since the kernel gives the accepted ends no inode until they are
+/// accepted.
 ///
 /// # Errors
 /// [`DiagError`], if the kernel does not answer, or not as documented.
 pub fn snapshot() -> Result<Snapshot, DiagError> {
     let mut sockets = dump::dump()?;
-    // A dump goes through the kernel's table in pieces. A socket can slip through between two pieces
-    // when its neighbour goes away. Somebody's peer that is not there is the sign of it.
+    // A dump goes through the kernel's table in pieces. A socket can slip through between two
+    // pieces when its neighbour goes away. Somebody's peer that is not there is the sign of it.
     if names_missing_peers(&sockets) {
         for (id, socket) in dump::dump()? {
             sockets.insert(id, socket);
@@ -100,8 +101,8 @@ fn names_missing_peers(sockets: &BTreeMap<u64, Socket>) -> bool {
     sockets.values().filter_map(|socket| socket.peer).any(|peer| !sockets.contains_key(&peer))
 }
 
-/// The kernel calls a client connected as soon as `connect` returns. The backlogs tell which are not
-/// accepted yet.
+/// The kernel calls a client connected as soon as `connect` returns. The backlogs tell which are
+/// not accepted yet.
 fn mark_pending(sockets: &mut BTreeMap<u64, Socket>) {
     let waiting: BTreeSet<u64> =
         sockets.values().flat_map(|socket| socket.pending.iter().copied()).collect();

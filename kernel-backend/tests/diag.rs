@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use afunix::snapshot::{FileKind, Snapshot, Socket, SocketKind, SocketState, WaitReason};
 use afunix_kernel_backend::diag::snapshot;
 
-/// One test at a time: while one starts a process, that has copies of everybody's descriptors until it
-/// runs its program, and a closed socket is not closed yet.
+/// One test at a time: while one starts a process, that has copies of everybody's descriptors until
+/// it runs its program, and a closed socket is not closed yet.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -138,7 +138,8 @@ fn a_child_holds_its_ends_and_is_seen_waiting() {
         let process = shot.processes.iter().find(|process| process.pid == child.id());
         process.and_then(|process| process.threads[0].wait.clone())
     };
-    // It may be on its way into the call; if the system hides calls from us, there is nothing to see.
+    // It may be on its way into the call; if the system hides calls from us, there is nothing to
+    // see.
     let may_trace = std::fs::read_to_string(format!("/proc/{}/syscall", child.id())).is_ok();
     for _ in 0..200 {
         if wait_of(&shot).is_some() || !may_trace {
@@ -160,6 +161,48 @@ fn a_child_holds_its_ends_and_is_seen_waiting() {
     }
     drop(ours);
     child.wait().unwrap();
+}
+
+/// Two programs that only write, at the two ends of one connection: both buffers fill up for good.
+#[test]
+fn a_deadlock_of_real_processes_is_found_and_told() {
+    let _alone = alone();
+    let (left, right) = UnixStream::pair().unwrap();
+    let start = |end: UnixStream| {
+        Command::new("yes").stdout(Stdio::from(OwnedFd::from(end))).spawn().unwrap()
+    };
+    let mut children = [start(left), start(right)];
+    let pids: BTreeSet<u32> = children.iter().map(|child| child.id()).collect();
+    let hidden =
+        pids.iter().any(|pid| std::fs::read_to_string(format!("/proc/{pid}/syscall")).is_err());
+    let mut told = None;
+    for _ in 0..500 {
+        if hidden {
+            break;
+        }
+        // The machine may have deadlocks of its own.
+        let shot = snapshot().unwrap();
+        let ours = afunix_viz::filter(&shot, "program=yes and fd=1").unwrap();
+        if let Some(cycle) = afunix_viz::wait_cycle(&ours) {
+            told = Some((cycle.clone(), afunix_viz::describe_cycle(&ours, &cycle)));
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    for child in &mut children {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    if hidden {
+        println!("not compared: this system does not show the calls of other processes");
+        return;
+    }
+    let (cycle, text) = told.expect("both wait for memory of their send buffers");
+    assert_eq!(cycle.iter().map(|step| step.pid).collect::<BTreeSet<_>>(), pids);
+    for pid in pids {
+        assert!(text.contains(&format!("yes (pid {pid}) in write on fd 1: waits for memory")));
+        assert!(text.contains(&format!("only yes (pid {pid}, fd 1) can read it")), "{text}");
+    }
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::wait::file_words;
 /// The connection graph as a DOT document.
 ///
 /// Edges: solid between peers (an arrow on both ends if each is the other's peer), dotted from a
-/// connection that is not accepted to its listener, dashed from a file in flight to the socket in whose
-/// queue it is, grey without arrow between descriptors of one and the same socket.
+/// connection that is not accepted to its listener, dashed from a file in flight to the socket in
+/// whose queue it is, grey without arrow between descriptors of one and the same socket.
 pub fn dot(snapshot: &Snapshot) -> String {
     let index = Index::new(snapshot);
     let mut out = String::from(

@@ -1,8 +1,8 @@
 //! The filter language: which sockets to show.
 //!
-//! A *test* compares a *key* of a socket with a value: `type=stream`, `name~bus`, `recv>0`. Tests are
-//! joined by `not`, `and`, `or` and parentheses, `not` binding closest. A key that a socket has several
-//! values of (the processes that hold it) matches if one of them does.
+//! A *test* compares a *key* of a socket with a value: `type=stream`, `name~bus`, `recv>0`. Tests
+//! are joined by `not`, `and`, `or` and parentheses, `not` binding closest. A key that a socket has
+//! several values of (the processes that hold it) matches if one of them does.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -38,12 +38,13 @@ impl std::error::Error for FilterError {}
 
 /// The part of a snapshot that an expression selects.
 ///
-/// Keys: `pid`, `program`, `uid`, `fd` (of any holder), `type`, `state`, `name`, `id`, `peer`, `recv`
-/// (bytes not read), `send` (memory charged). Comparisons: `=`, `!=`, `~` (contains), `<`, `>` (numbers).
-/// A value with spaces or parentheses stands in double quotes. `type=dgram` means datagram.
+/// Keys: `pid`, `program`, `uid`, `fd` (of any holder), `type`, `state`, `name`, `id`, `peer`,
+/// `recv` (bytes not read), `send` (memory charged). Comparisons: `=`, `!=`, `~` (contains), `<`,
+/// `>` (numbers). A value with spaces or parentheses stands in double quotes. `type=dgram` means
+/// datagram.
 ///
-/// Kept are the sockets that match, their peers, the connections that wait at them, what is in flight in
-/// their queues, and the processes that hold any of those, with just these descriptors.
+/// Kept are the sockets that match, their peers, the connections that wait at them, what is in
+/// flight in their queues, and the processes that hold any of those, with just these descriptors.
 ///
 /// # Errors
 /// [`FilterError`] if the expression is not understood; its text points at the place.

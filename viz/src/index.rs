@@ -1,4 +1,5 @@
-//! A snapshot turned around for drawing: from a socket to who holds it, who waits for it, its words.
+//! A snapshot turned around for drawing: from a socket to who holds it, who waits for it, its
+//! words.
 
 use std::collections::BTreeMap;
 
@@ -171,8 +172,8 @@ pub(crate) fn reason_words(reason: WaitReason) -> &'static str {
     }
 }
 
-/// Whether a wait is a reason to worry: a sender waits for room, which it gets only if somebody reads.
-/// To wait for data or a connection is what servers do all day.
+/// Whether a wait is a reason to worry: a sender waits for room, which it gets only if somebody
+/// reads. To wait for data or a connection is what servers do all day.
 pub(crate) fn is_worrying(wait: &Wait) -> bool {
     matches!(wait.reason, WaitReason::Memory | WaitReason::PeerQueue | WaitReason::Backlog)
 }

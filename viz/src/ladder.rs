@@ -1,8 +1,8 @@
 //! The ladder: a sequence chart in text, time going down, a *lane* for each thread.
 //!
-//! `build` turns events into *rows*: a call and its result in one row if it did not wait,
-//! else a row for the call, the wait, the waking and the result. `draw` puts rows on the page: in a
-//! column per thread while there is room for the words, else as narrow lanes with the words on the right.
+//! `build` turns events into *rows*: a call and its result in one row if it did not wait, else a
+//! row for the call, the wait, the waking and the result. `draw` puts rows on the page: in a column
+//! per thread while there is room for the words, else as narrow lanes with the words on the right.
 
 mod build;
 mod draw;
@@ -26,10 +26,11 @@ impl Default for LadderOptions {
 
 /// A sequence chart of `events` in text.
 ///
-/// A row has the number of its event, the time (where it differs from the row above), and a column per
-/// thread. `│` is a thread that could run, `┊` one that waits. A call that returned without waiting is
-/// one row; equal rows one after the other are one row with a count. An arrow runs from the thread that
-/// woke another to the one that was woken. What is still waiting at the end is listed below.
+/// A row has the number of its event, the time (where it differs from the row above), and a column
+/// per thread. `│` is a thread that could run, `┊` one that waits. A call that returned without
+/// waiting is one row; equal rows one after the other are one row with a count. An arrow runs from
+/// the thread that woke another to the one that was woken. What is still waiting at the end is
+/// listed below.
 ///
 /// No row is wider than the page. The text of a call is cut with `…`, its result is not.
 ///

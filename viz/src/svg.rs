@@ -1,10 +1,10 @@
 //! The picture: an SVG document, laid out here, with no other program.
 //!
-//! [`graph`] turns a snapshot into *boxes* (a process, or a socket that no process holds) with *rows* (a
-//! descriptor that stands for a socket) and *edges* between rows. [`component`] arranges boxes that are
-//! connected with each other into *columns* (chosen by [`columns`]), so that edges run in the gaps between
-//! columns and never through a box. [`pack`] puts the arranged components onto the page. [`draw`] writes
-//! the markup.
+//! [`graph`] turns a snapshot into *boxes* (a process, or a socket that no process holds) with
+//! *rows* (a descriptor that stands for a socket) and *edges* between rows. [`component`] arranges
+//! boxes that are connected with each other into *columns* (chosen by [`columns`]), so that edges
+//! run in the gaps between columns and never through a box. [`pack`] puts the arranged components
+//! onto the page. [`draw`] writes the markup.
 //!
 //! Lengths are in pixels of the picture.
 
@@ -23,14 +23,15 @@ use graph::Graph;
 
 /// The connection graph as an SVG document, in a light and a dark form (`prefers-color-scheme`).
 ///
-/// A box is a process; a row in it is a descriptor that stands for a socket, with its type as a colour,
-/// its name or its peer as `[pid,program,fd]`, and a bar for how full its queue is. A socket that several
-/// descriptors stand for has its edges at the first of them and is marked with their number. Red are
-/// calls that wait for room, and threads that wait for each other in a circle. Everything has a tooltip.
+/// A box is a process; a row in it is a descriptor that stands for a socket, with its type as a
+/// colour, its name or its peer as `[pid,program,fd]`, and a bar for how full its queue is. A
+/// socket that several descriptors stand for has its edges at the first of them and is marked with
+/// their number. Red are calls that wait for room, and threads that wait for each other in a
+/// circle. Everything has a tooltip.
 ///
-/// Each edge is an element with `data-edge` (`peer`, `pending`, `in-flight`, `same`, `bound`), `data-from`
-/// and `data-to` (ids of sockets; of a file for `in-flight`; a name for `bound`). A `peer` edge that
-/// stands for both directions has `data-both="true"`.
+/// Each edge is an element with `data-edge` (`peer`, `pending`, `in-flight`, `same`, `bound`),
+/// `data-from` and `data-to` (ids of sockets; of a file for `in-flight`; a name for `bound`). A
+/// `peer` edge that stands for both directions has `data-both="true"`.
 pub fn svg(snapshot: &Snapshot) -> String {
     let graph = Graph::new(snapshot);
     let banner = draw::banner(snapshot);
@@ -62,8 +63,8 @@ struct Placed {
 /// The way of an edge.
 #[derive(Clone, Debug)]
 struct Route {
-    /// From port to port. Between the first and the second point the edge crosses a gap, between the
-    /// second and the third it passes between boxes, and so on in turns.
+    /// From port to port. Between the first and the second point the edge crosses a gap, between
+    /// the second and the third it passes between boxes, and so on in turns.
     points: Vec<(f64, f64)>,
     /// For an edge between rows of one column: how far out it swings, to the right if positive.
     swing: Option<f64>,

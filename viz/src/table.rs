@@ -14,8 +14,8 @@ const NUMBERS: [usize; 4] = [2, 3, 5, 6];
 /// A line per socket, in columns, with a heading, and the snapshot's notes at the end.
 ///
 /// For a listener `Recv-Q` is how many connections wait and `Send-Q` how many may, as in `ss`; else
-/// they are the bytes received and not read, and the memory charged for what was sent. `Peer process`
-/// is the first that holds the peer, as `[pid,program,fd]`, and `+N` if more do.
+/// they are the bytes received and not read, and the memory charged for what was sent. `Peer
+/// process` is the first that holds the peer, as `[pid,program,fd]`, and `+N` if more do.
 pub fn table(snapshot: &Snapshot) -> String {
     let index = Index::new(snapshot);
     let mut rows = vec![HEADINGS.map(str::to_owned)];

@@ -38,8 +38,8 @@ pub(crate) fn escape_json(json: &str) -> String {
     out
 }
 
-/// Text as content or attribute value of XML. It must have gone through [`escape`] before; line ends
-/// between pieces that have are fine.
+/// Text as content or attribute value of XML. It must have gone through [`escape`] before; line
+/// ends between pieces that have are fine.
 pub(crate) fn xml(escaped: &str) -> String {
     let mut out = String::with_capacity(escaped.len());
     for character in escaped.chars() {
@@ -119,8 +119,8 @@ pub(crate) fn pad(text: &str, columns: usize) -> String {
     out
 }
 
-/// Breaks an (escaped) sentence at blanks into lines of at most `columns`. The lines after the first
-/// stand two columns further in than it does.
+/// Breaks an (escaped) sentence at blanks into lines of at most `columns`. The lines after the
+/// first stand two columns further in than it does.
 pub(crate) fn wrap(sentence: &str, columns: usize) -> Vec<String> {
     let indent = sentence.len() - sentence.trim_start_matches(' ').len();
     let mut lines = Vec::new();

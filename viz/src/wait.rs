@@ -1,10 +1,10 @@
 //! Deadlocks: threads that wait for each other in a circle.
 //!
-//! A thread *waits for* the threads that could let its call go on. Which those are follows from what
-//! the call waits for: data comes from whoever holds the peer; memory of the send buffer comes back
-//! when whoever holds the peer reads; room in a backlog comes from whoever holds the listener. It is
-//! *stuck* if every one of them is stuck too. One that runs, sleeps for a time or polls may still act, so
-//! whoever waits for it is not stuck.
+//! A thread *waits for* the threads that could let its call go on. Which those are follows from
+//! what the call waits for: data comes from whoever holds the peer; memory of the send buffer comes
+//! back when whoever holds the peer reads; room in a backlog comes from whoever holds the listener.
+//! It is *stuck* if every one of them is stuck too. One that runs, sleeps for a time or polls may
+//! still act, so whoever waits for it is not stuck.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -31,8 +31,8 @@ pub struct CycleStep {
 /// The first cycle of threads that wait for each other and cannot go on, if there is one.
 ///
 /// The first is the one with the lowest thread id. A wait that ends by itself (a deadline) is no
-/// deadlock. Threads in `accept`, `wait` or a lock neither close a cycle nor prevent one: what would
-/// let them go on is not in a snapshot.
+/// deadlock. Threads in `accept`, `wait` or a lock neither close a cycle nor prevent one: what
+/// would let them go on is not in a snapshot.
 pub fn wait_cycle(snapshot: &Snapshot) -> Option<Vec<CycleStep>> {
     let index = Index::new(snapshot);
     let mut stuck = candidates(&index);
@@ -136,16 +136,18 @@ fn all_holders<'a>(index: &Index<'a>, socket: u64) -> Vec<Holder<'a>> {
     found
 }
 
-/// Whether a thread could do something for others: it runs, or will by itself, or once a socket lets it.
+/// Whether a thread could do something for others: it runs, or will by itself, or once a socket
+/// lets it.
 fn may_act(thread: &Thread) -> bool {
     let reason = thread.wait.as_ref().filter(|wait| wait.deadline.is_none()).map(|w| w.reason);
     !matches!(reason, Some(WaitReason::Child | WaitReason::Thread | WaitReason::Connection))
 }
 
-/// The cycle in sentences: a line for each thread, with its call, its descriptor, how full the buffers
-/// are and who alone could help. Ends with a newline.
+/// The cycle in sentences: a line for each thread, with its call, its descriptor, how full the
+/// buffers are and who alone could help. Ends with a newline.
 ///
-/// Steps that name a process or socket which is not in the snapshot are told as far as they are known.
+/// Steps that name a process or socket which is not in the snapshot are told as far as they are
+/// known.
 pub fn describe_cycle(snapshot: &Snapshot, cycle: &[CycleStep]) -> String {
     let index = Index::new(snapshot);
     let mut out = match cycle {

@@ -33,7 +33,8 @@ fn the_picture_says_it_too() {
     assert!(picture.contains("class=\"e k0 red\""));
 }
 
-/// `count` processes in a ring of connections: each holds 3 (to the next) and 4 (from the one before).
+/// `count` processes in a ring of connections: each holds 3 (to the next) and 4 (from the one
+/// before).
 fn ring(count: u32) -> Machine {
     let mut machine = Machine::default();
     for pid in 1..=count {

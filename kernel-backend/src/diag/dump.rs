@@ -1,4 +1,5 @@
-//! The netlink half: asks sock_diag for every AF_UNIX socket and turns each answer into a [`Socket`].
+//! The netlink half: asks sock_diag for every AF_UNIX socket and turns each answer into a
+//! [`Socket`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -131,40 +132,41 @@ fn socket(response: &UnixResponse) -> Result<Option<Socket>, DiagError> {
         in_flight: Vec::new(),
         inode: None,
     };
-    let listening = header.state == TCP_LISTEN;
     let mut had_peer = false;
     for attribute in &response.nlas {
-        match attribute {
-            Nla::Name(name) => socket.name = Some(display(name)),
-            Nla::Vfs(vfs) => {
-                // The library reads the attribute and keeps its fields to itself.
-                let mut bytes = [0; 8];
-                vfs.emit(&mut bytes);
-                socket.inode = Some(inode(bytes));
-            }
-            Nla::Peer(peer) => {
-                had_peer = true;
-                socket.peer = (*peer != 0).then_some((*peer).into());
-            }
-            Nla::PendingConnections(ids) => {
-                socket.pending = ids.iter().filter(|&&id| id != 0).map(|&id| id.into()).collect();
-            }
-            Nla::ReceiveQueueLength(_, backlog) if listening => socket.backlog = Some(*backlog),
-            Nla::ReceiveQueueLength(bytes, memory) => {
-                socket.receive.bytes = (*bytes).into();
-                socket.send_memory = (*memory).into();
-            }
-            Nla::MemInfo(memory) => socket.send_buffer = memory.max_datagram_size.into(),
-            Nla::Shutdown(mask) => {
-                socket.shut_read = mask & 1 != 0;
-                socket.shut_write = mask & 2 != 0;
-            }
-            // Newer kernels may tell more.
-            _ => {}
-        }
+        had_peer |= matches!(attribute, Nla::Peer(_));
+        fill_in(&mut socket, attribute, header.state == TCP_LISTEN);
     }
     socket.state = state(header.state, had_peer, &socket);
     Ok(Some(socket))
+}
+
+fn fill_in(socket: &mut Socket, attribute: &Nla, listening: bool) {
+    match attribute {
+        Nla::Name(name) => socket.name = Some(display(name)),
+        Nla::Vfs(vfs) => {
+            // The library reads the attribute and keeps its fields to itself.
+            let mut bytes = [0; 8];
+            vfs.emit(&mut bytes);
+            socket.inode = Some(inode(bytes));
+        }
+        Nla::Peer(peer) => socket.peer = (*peer != 0).then_some((*peer).into()),
+        Nla::PendingConnections(ids) => {
+            socket.pending = ids.iter().filter(|&&id| id != 0).map(|&id| id.into()).collect();
+        }
+        Nla::ReceiveQueueLength(_, backlog) if listening => socket.backlog = Some(*backlog),
+        Nla::ReceiveQueueLength(bytes, memory) => {
+            socket.receive.bytes = (*bytes).into();
+            socket.send_memory = (*memory).into();
+        }
+        Nla::MemInfo(memory) => socket.send_buffer = memory.max_datagram_size.into(),
+        Nla::Shutdown(mask) => {
+            socket.shut_read = mask & 1 != 0;
+            socket.shut_write = mask & 2 != 0;
+        }
+        // Newer kernels may tell more.
+        _ => {}
+    }
 }
 
 fn state(number: u8, had_peer: bool, socket: &Socket) -> SocketState {

@@ -48,8 +48,8 @@ pub(super) fn read(sockets: &BTreeMap<u64, Socket>) -> Result<Holders, DiagError
     if !hidden.is_empty() {
         let count = hidden.len();
         holders.notes.push(format!(
-            "no permission to see the descriptors of {count} processes: sockets that only they hold \
-             stand without a process (run as root to see all)"
+            "no permission to see the descriptors of {count} processes: sockets that only they \
+             hold stand without a process (run as root to see all)"
         ));
     }
     Ok(holders)

@@ -1,8 +1,8 @@
 //! Threads, and the calls that they sleep in, from /proc/PID/task/TID/{comm,stat,syscall}.
 //!
 //! `syscall` shows the number and the arguments of the call that a sleeping thread is in. It may be
-//! read by who may trace the process; without that the threads are listed, and nothing is said about
-//! their waiting.
+//! read by who may trace the process; without that the threads are listed, and nothing is said
+//! about their waiting.
 
 use std::collections::BTreeMap;
 use std::fs;

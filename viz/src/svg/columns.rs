@@ -1,9 +1,9 @@
 //! Which box stands in which column.
 //!
 //! Edges look best between neighbouring columns. Two ways to get there are tried, and the better
-//! picture wins. *Hubs*: boxes are split in two halves with as many edges as possible between them; the
-//! smaller half (a bus, a log daemon, a display server) stands in the middle, their clients left and
-//! right. *Layers*: columns by distance from one end, which suits chains and trees.
+//! picture wins. *Hubs*: boxes are split in two halves with as many edges as possible between them;
+//! the smaller half (a bus, a log daemon, a display server) stands in the middle, their clients
+//! left and right. *Layers*: columns by distance from one end, which suits chains and trees.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -80,8 +80,8 @@ fn hubs(links: &Links, limit: f64) -> Columns {
             left.extend(group);
         }
     }
-    // Hubs stand above each other as long as one can still scroll past them: beside each other, most
-    // edges of the outer ones would have to pass by the inner ones.
+    // Hubs stand above each other as long as one can still scroll past them: beside each other,
+    // most edges of the outer ones would have to pass by the inner ones.
     let middle_limit = limit.max(HUBS_HEIGHT);
     let limit = limit.max(1.3 * links.total(&middle).min(middle_limit));
     let mut columns = split(links, left, limit);
@@ -156,8 +156,8 @@ fn layers(links: &Links, limit: f64) -> Columns {
     by_distance.into_values().flat_map(|column| split(links, column, limit)).collect()
 }
 
-/// Deals the boxes of a column that is too high to several. In turns, not in pieces: so the edges of
-/// each stay short, passing between the boxes of the column before it.
+/// Deals the boxes of a column that is too high to several. In turns, not in pieces: so the edges
+/// of each stay short, passing between the boxes of the column before it.
 fn split(links: &Links, column: Vec<usize>, limit: f64) -> Columns {
     let count = (links.total(&column) / limit).ceil().max(1.0) as usize;
     let mut columns = vec![Vec::new(); count];

@@ -1,8 +1,8 @@
 //! Arranges the boxes of one component: who stands where in its column, and how the edges run.
 //!
-//! The way of Sugiyama: an edge that spans several columns gets a *passage* in each column between, an
-//! item like a box though only some pixels high; then items are sorted by where their neighbours are,
-//! over and over, to the left and to the right; what gave the shortest edges is taken.
+//! The way of Sugiyama: an edge that spans several columns gets a *passage* in each column between,
+//! an item like a box though only some pixels high; then items are sorted by where their neighbours
+//! are, over and over, to the left and to the right; what gave the shortest edges is taken.
 
 use std::collections::BTreeMap;
 
@@ -415,8 +415,8 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The rising sequence that is nearest to `targets` (least squares): neighbours that are out of order
-/// are merged into a block at their mean.
+/// The rising sequence that is nearest to `targets` (least squares): neighbours that are out of
+/// order are merged into a block at their mean.
 fn rising(targets: &[f64]) -> Vec<f64> {
     let mut blocks: Vec<(f64, usize)> = Vec::new();
     for &target in targets {

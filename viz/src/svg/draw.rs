@@ -20,7 +20,8 @@ const TOP: f64 = 66.0;
 /// Colours twice: as they are, and for who prefers dark.
 const STYLE: &str = "\
 svg{background:#fff}
-text{font:11px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;fill:#1f2328;white-space:pre}
+text{font:11px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace}
+text{fill:#1f2328;white-space:pre}
 .page{fill:#fff}
 .h{font-size:16px;font-weight:bold}
 .m,.dim text,.fd{fill:#656d76}

@@ -276,6 +276,11 @@ impl<'a> Builder<'a> {
     fn row(&self, socket: &Socket, fd: Option<i32>) -> Row {
         let (badge, stands_out) = self.badge(socket);
         let (label, bound) = self.label(socket);
+        // Without a descriptor it needs something else to be called by.
+        let label = match (fd, &bound) {
+            (None, None) => format!("{} {label}", socket.id),
+            _ => label,
+        };
         Row {
             socket: Some(socket.id),
             fd,
