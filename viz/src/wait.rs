@@ -30,8 +30,8 @@ pub struct CycleStep {
 
 /// A cycle of threads that wait for each other and cannot go on, if there is one.
 ///
-/// It is the one that the stuck thread with the lowest id leads to, and begins with its own lowest. A
-/// wait that ends by itself (a deadline) is no deadlock. Threads in `accept`, `wait` or a lock
+/// It is the one that the stuck thread with the lowest id leads to; it begins with its own lowest.
+/// A wait that ends by itself (a deadline) is no deadlock. Threads in `accept`, `wait` or a lock
 /// neither close a cycle nor prevent one: what would let them go on is not in a snapshot.
 pub fn wait_cycle(snapshot: &Snapshot) -> Option<Vec<CycleStep>> {
     let index = Index::new(snapshot);
