@@ -1,30 +1,44 @@
-//! Every scenario on the real kernel.
+//! Every scenario on the real kernel and on threads over the model.
 //!
-//! A scenario's processes are forks, for which a program must have one thread: so each case starts this very
-//! program again, which then runs one scenario and exits with its status. It leads a process group, that
-//! is killed when the case is over: a deadlocked scenario leaves nothing behind.
+//! On the kernel a scenario's processes are forks, for which a program must have one thread: so each case
+//! starts this very program again, which then runs one scenario and exits with its status. It leads a
+//! process group, that is killed when the case is over: a deadlocked scenario leaves nothing behind.
 
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use afunix::Application;
+use afunix::{Application, Exit};
+use afunix_emulator::Threads;
 use afunix_examples::Visit;
 use afunix_kernel_backend::Kernel;
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// The first argument that makes this program run a scenario.
+/// The first argument that makes this program run a scenario; backend, name and arguments follow.
 const RUN: &str = "--run-scenario";
+const BACKENDS: [&str; 2] = ["kernel", "threads"];
+/// Those that end well unless something crashes. Of the others one always hangs, and one may lose its race.
+const END_WELL: [&str; 8] = [
+    "echo",
+    "pipeline",
+    "flush-deadlock-fixed",
+    "stale-socket",
+    "stale-socket-fixed",
+    "hot-restart",
+    "hot-restart-fixed",
+    "scan",
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [run, name, rest @ ..] = &args[..]
+    if let [run, backend, name, rest @ ..] = &args[..]
         && run == RUN
     {
-        let mut named = Named { name, args: rest, status: 127 };
+        let mut named = Named { backend, name, args: rest, status: 127 };
         afunix_examples::each(&mut named);
         return ExitCode::from(named.status as u8);
     }
@@ -32,6 +46,7 @@ fn main() -> ExitCode {
 }
 
 struct Named<'a> {
+    backend: &'a str,
     name: &'a str,
     args: &'a [String],
     status: i32,
@@ -39,47 +54,62 @@ struct Named<'a> {
 
 impl Visit for Named<'_> {
     fn visit<A: Application + 'static>(&mut self) {
-        if A::NAME == self.name {
-            self.status = A::main(&Kernel, self.args);
+        if A::NAME != self.name {
+            return;
         }
+        if self.backend == "kernel" {
+            self.status = A::main(&Kernel, self.args);
+            return;
+        }
+        let threads = Threads::new();
+        for directory in self.args.iter().filter(|path| Path::new(path).is_dir()) {
+            threads.load(&Kernel, directory.as_bytes()).expect("load the directory");
+        }
+        let report = threads.run_here(|host| A::main(host, self.args));
+        self.status = match report.exit {
+            Exit::Status(status) => status,
+            Exit::Signal(number) => 128 + number,
+        };
     }
 }
 
 fn cases() -> Vec<Trial> {
     let mut cases = Vec::new();
-    // Without a crash all but two end well: one always hangs, one may lose its race.
-    for name in [
-        "echo",
-        "pipeline",
-        "flush-deadlock-fixed",
-        "stale-socket",
-        "stale-socket-fixed",
-        "hot-restart",
-        "hot-restart-fixed",
-        "scan",
-    ] {
-        cases
-            .push(Trial::test(format!("{name}_ends_well"), move || ends_well(name, &[]).map(drop)));
-    }
-    cases.push(Trial::test("flush_deadlock_hangs", || {
-        match run("flush-deadlock", &[], Duration::from_secs(2)) {
+    let mut case = |name: String, body: Box<dyn FnOnce() -> Result<(), Failed> + Send>| {
+        cases.push(Trial::test(name, body));
+    };
+    for backend in BACKENDS {
+        for name in END_WELL {
+            let body = move || ends_well(backend, name, &[]).map(drop);
+            case(format!("{name}_ends_well_on_{backend}"), Box::new(body));
+        }
+        let body = move || match run(backend, "flush-deadlock", &[], Duration::from_secs(2)) {
             (None, _) => Ok(()),
             (Some(status), output) => Err(format!("ended with {status}: {output}").into()),
-        }
-    }));
-    cases.push(Trial::test("scan_reports_a_real_directory", scan_reports));
-    cases.push(Trial::test("scan_without_root_says_what_confines_it", scan_without_root));
-    cases.push(Trial::test("a_missing_directory_is_wrong_use", || {
-        let (status, output) = run("scan", &["/nonexistent"], Duration::from_secs(10));
-        let said = "scan: /nonexistent: ENOENT: No such file or directory\n";
-        if (status, &output[..]) == (Some(2), said) { Ok(()) } else { Err(output.into()) }
-    }));
+        };
+        case(format!("flush-deadlock_hangs_on_{backend}"), Box::new(body));
+        let body = move || is_wrong_use(backend);
+        case(format!("scan_of_a_missing_directory_is_wrong_use_on_{backend}"), Box::new(body));
+    }
+    case("scan_reports_the_same_of_a_real_directory".into(), Box::new(scan_reports));
+    case("scan_without_root_says_what_confines_it".into(), Box::new(scan_without_root));
     cases
 }
 
-/// 2,100 files, of which the client and an independent count know the number of bytes.
+fn is_wrong_use(backend: &str) -> Result<(), Failed> {
+    let (status, output) = run(backend, "scan", &["/nonexistent"], Duration::from_secs(10));
+    let said = "scan: /nonexistent: ENOENT: No such file or directory\n";
+    if (status, &output[..]) == (Some(2), said) { Ok(()) } else { Err(output.into()) }
+}
+
+/// A path that no other run of these tests uses.
+fn temporary(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("afunix-{name}-{}", std::process::id()))
+}
+
+/// 2,100 files: the report must be that of a count made while they were written.
 fn scan_reports() -> Result<(), Failed> {
-    let directory = std::env::temp_dir().join(format!("afunix-scan-test-{}", std::process::id()));
+    let directory = temporary("scan-test");
     let mut bytes = 0;
     for number in 0..2100 {
         let below = directory.join(format!("{:02}", number % 21));
@@ -92,17 +122,20 @@ fn scan_reports() -> Result<(), Failed> {
         std::fs::write(below.join(format!("{number}.txt")), content)?;
     }
     let path = directory.display().to_string();
-    let output = ends_well("scan", &[&path]);
+    let outputs = BACKENDS.map(|backend| ends_well(backend, "scan", &[&path]));
     std::fs::remove_dir_all(&directory)?;
-    let output = output?;
     let hit = |name: &str| format!("{path}/{name}.txt: private key\n");
     let hits = ["00/1407", "07/7", "14/707"].map(hit).concat();
     let wanted = format!("{hits}2100 files, {bytes} bytes, 3 hits, 0 unreadable\n");
-    let report = output.find(&path).map_or("", |at| &output[at..]);
-    if report != wanted {
-        return Err(format!("reported:\n{output}wanted:\n{wanted}").into());
+    for (backend, output) in BACKENDS.into_iter().zip(outputs) {
+        let output = output?;
+        let report = output.find(&path).map_or("", |at| &output[at..]);
+        if report != wanted {
+            return Err(format!("on {backend}:\n{output}wanted:\n{wanted}").into());
+        }
+        is_refused(output)?;
     }
-    is_refused(output)
+    Ok(())
 }
 
 /// Whether the scanner was refused the private file; where nothing can refuse it, the report must say so.
@@ -116,12 +149,13 @@ fn is_refused(output: String) -> Result<(), Failed> {
 /// As nobody, who cannot become another user. Only root can try it.
 fn scan_without_root() -> Result<(), Failed> {
     if std::fs::metadata("/proc/self")?.uid() != 0 {
-        return is_refused(ends_well("scan", &[])?);
+        return is_refused(ends_well("kernel", "scan", &[])?);
     }
     // The build directory may be closed to nobody.
-    let program = std::env::temp_dir().join(format!("afunix-as-nobody-{}", std::process::id()));
+    let program = temporary("as-nobody");
     std::fs::copy(std::env::current_exe()?, &program)?;
-    let output = Command::new(&program).args([RUN, "scan"]).uid(65534).gid(65534).output();
+    let output =
+        Command::new(&program).args([RUN, "kernel", "scan"]).uid(65534).gid(65534).output();
     std::fs::remove_file(&program)?;
     let output = output?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -134,8 +168,8 @@ fn scan_without_root() -> Result<(), Failed> {
     is_refused(said)
 }
 
-fn ends_well(name: &str, args: &[&str]) -> Result<String, Failed> {
-    match run(name, args, Duration::from_secs(60)) {
+fn ends_well(backend: &str, name: &str, args: &[&str]) -> Result<String, Failed> {
+    match run(backend, name, args, Duration::from_secs(60)) {
         (Some(0), output) => Ok(output),
         (Some(status), output) => Err(format!("exit status {status}; it said:\n{output}").into()),
         (None, output) => Err(format!("still running after a minute; it said:\n{output}").into()),
@@ -143,11 +177,10 @@ fn ends_well(name: &str, args: &[&str]) -> Result<String, Failed> {
 }
 
 /// The exit status, `None` if it ran longer than `limit`; and what was printed.
-fn run(name: &str, args: &[&str], limit: Duration) -> (Option<i32>, String) {
+fn run(backend: &str, name: &str, args: &[&str], limit: Duration) -> (Option<i32>, String) {
     let program = std::env::current_exe().expect("this program has a path");
     let mut child = Command::new(program)
-        .arg(RUN)
-        .arg(name)
+        .args([RUN, backend, name])
         .args(args)
         .process_group(0)
         .stdout(Stdio::piped())
