@@ -6,13 +6,13 @@
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use afunix::net::Fd;
 use afunix::{Backend, Call, Errno, Exit, Pid, SOCK_STREAM, Segment, SegmentMut, Tid};
 use afunix_emulator::room::{Held, Room};
-use afunix_model::{Emulated, Machine, Park, Profile, Resume, Ticket, Time};
-use loom::sync::Arc;
+use afunix_model::{Emulated, Machine, Park, Profile, Resume, Spawn, Ticket, Time};
 
 /// A thread of the machine, and how it goes to sleep.
 #[derive(Clone)]
@@ -172,10 +172,30 @@ fn the_end_of_a_process_wakes_its_threads() {
     });
 }
 
+/// One thread waits for a child, another ends it.
+fn wait_and_end(order: Order) {
+    let [parent, killer] = threads(order);
+    let spec = Spawn { name: "child", ..Spawn::default() };
+    let (child, _) = parent.with(|machine| machine.spawn(Pid(1), &spec)).unwrap();
+    let waiting = loom::thread::spawn(move || {
+        let mut status = None;
+        parent.call(&mut Call::Waitpid { pid: child, status: &mut status }).map(|_| status)
+    });
+    killer.with(|machine| machine.exit(child, Exit::Status(7)));
+    assert_eq!(waiting.join().unwrap(), Ok(Some(Exit::Status(7))));
+}
+
+#[test]
+fn the_end_of_a_child_wakes_its_parent() {
+    loom::model(|| wait_and_end(Order::Right));
+}
+
 #[test]
 fn a_planted_lost_wake_up_is_found() {
-    let run = || loom::model(|| receive_and_send(Order::ReleasedFirst));
-    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("loom finds the lost wake-up");
-    let message = panic.downcast_ref::<String>().map_or("", String::as_str);
-    assert!(message.contains("deadlock"), "{message}");
+    for body in [receive_and_send as fn(Order), wait_and_end] {
+        let run = || loom::model(move || body(Order::ReleasedFirst));
+        let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("loom finds the lost wake-up");
+        let message = panic.downcast_ref::<String>().map_or("", String::as_str);
+        assert!(message.contains("deadlock"), "{message}");
+    }
 }
