@@ -4,6 +4,16 @@
 //! A *scenario* is an [`Application`]: its `main` is the first process and returns 0 if all went as it
 //! should. One about a bug has *variants*: the plain name is the broken one, `-fixed` the repaired one; what
 //! the two differ in is the module's trait `Variant` and nothing else.
+//!
+//! | scenario | shows | goes wrong by |
+//! |---|---|---|
+//! | `echo` | the programs of Beej's guide, over TCP too | |
+//! | `pipeline` | stages joined by socketpairs, inherited by number | |
+//! | `flush-deadlock` | writing before reading | full buffers, always |
+//! | `stale-socket` | a path that outlives its daemon | a crash |
+//! | `stale-socket-unlink` | the usual repair of it | a race of two daemons |
+//! | `hot-restart` | passing a listener and its connections on | a crash |
+//! | `scan` | passing open files to a process without rights | |
 #![forbid(unsafe_code)]
 
 use afunix::Application;

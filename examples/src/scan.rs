@@ -28,14 +28,13 @@ impl Application for Scan {
     fn main<H: Host>(host: &H, args: &[String]) -> i32 {
         match args {
             [] => status(host, Self::NAME, scan_own_directory(host)),
-            [directory] => match fs::metadata(host, directory) {
-                Ok(stat) if stat.file_type() == Stat::IFDIR => {
+            [directory] => match fs::read_dir(host, directory) {
+                Ok(_) => {
                     let directory = Path::new(directory);
                     status(host, Self::NAME, scan(host, directory, directory))
                 }
-                found => {
-                    let why = found.err().map_or("not a directory".into(), |e| explain(&e));
-                    host.print(&format!("scan: {directory}: {why}"));
+                Err(error) => {
+                    host.print(&format!("scan: {directory}: {}", explain(&error)));
                     2
                 }
             },
@@ -310,13 +309,16 @@ fn walk<H: Host>(
     batch: &mut Batch<'_, H>,
     report: &mut Report,
 ) -> Result<(), String> {
-    let what = |path: &Path| format!("look at {}", path.display());
-    for entry in fs::read_dir(host, directory).trying(&what(directory))? {
+    let Ok(entries) = fs::read_dir(host, directory) else {
+        report.unreadable += 1;
+        return Ok(());
+    };
+    for entry in entries {
         let path = directory.join(name_of(&entry.name));
         let shown = shown.join(name_of(&entry.name));
         let file_type = match entry.file_type {
             // Some file systems do not say.
-            0 => fs::symlink_metadata(host, &path).trying(&what(&path))?.file_type(),
+            0 => fs::symlink_metadata(host, &path).map_or(0, |stat| stat.file_type()),
             known => known,
         };
         match file_type {

@@ -73,13 +73,14 @@ pub(crate) fn ended_well<H: Host>(child: Child<H>, name: &str) -> Result<(), Str
     }
 }
 
-/// Makes a directory that nobody else uses.
+/// Makes a directory that nobody else uses: mkdir(2) decides.
 pub(crate) fn scratch<H: Host>(host: &H, name: &str) -> Result<PathBuf, String> {
+    let pid = host.pid();
+    let mut attempt = 0;
     loop {
-        let random = host.random(1 << 24);
-        let path = PathBuf::from(format!("/tmp/afunix-{name}-{}-{random:06x}", host.pid()));
+        let path = PathBuf::from(format!("/tmp/afunix-{name}-{pid}-{attempt}"));
         match fs::create_dir(host, &path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => attempt += 1,
             made => return made.map(|()| path).trying("make a directory in /tmp"),
         }
     }
