@@ -16,10 +16,31 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
+impl From<String> for Violation {
+    fn from(words: String) -> Self {
+        Violation(words)
+    }
+}
+
+/// Returns the violation unless what must hold does.
+macro_rules! must {
+    ($holds:expr, $($words:tt)*) => {
+        if !$holds {
+            return Err($crate::check::Violation(format!($($words)*)));
+        }
+    };
+}
+pub(crate) use must;
+
 impl Machine {
-    /// Recomputes what the machine counts (references, memory charged, bytes queued) and compares. It
+    /// Recomputes what the machine counts along, and compares: references and flights of every file, holds
+    /// and links of every inode, memory charged and bytes queued of every socket, who waits for what. It
     /// costs time in proportion to the whole state.
     pub fn check(&self) -> Result<(), Violation> {
-        Ok(())
+        self.check_processes()?;
+        self.check_files()?;
+        self.check_tree()?;
+        self.check_waits()?;
+        self.check_sockets()
     }
 }

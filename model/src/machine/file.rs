@@ -4,19 +4,35 @@
 //! carry it (*in flight*). When both are gone it is released: a socket closes, its queue's files lose a
 //! reference in flight in turn, an inode without a name disappears.
 
-use afunix::OpenFlags;
+use afunix::{Errno, OpenFlags, Pid};
+use slotmap::{Key, KeyData};
 
-use super::Machine;
 use super::fs::InodeId;
+use super::{Access, Machine, Object};
+use crate::sockets::{File, SocketKey};
 
 slotmap::new_key_type! {
     /// An open file description.
     pub struct FileId;
 }
 
+impl FileId {
+    /// The file as sockets know it.
+    pub(crate) fn opaque(self) -> File {
+        File(self.data().as_ffi())
+    }
+
+    /// The file that sockets know as `file`.
+    pub(crate) fn of(file: File) -> FileId {
+        KeyData::from_ffi(file.0).into()
+    }
+}
+
 /// What a file refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// A socket.
+    Socket(SocketKey),
     /// A regular file or a directory.
     Inode(InodeId),
     /// `/dev/null`: reads the end of file, takes every write.
@@ -25,6 +41,26 @@ pub enum Kind {
     Console(InodeId),
     /// O_PATH: a handle on an inode, without reading or writing.
     Path(InodeId),
+}
+
+impl Kind {
+    /// The inode, if it refers to one.
+    pub fn inode(self) -> Option<InodeId> {
+        match self {
+            Kind::Socket(_) => None,
+            Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
+                Some(inode)
+            }
+        }
+    }
+}
+
+/// Owner and mode of a socket's own inode, which fstat shows and bind copies the mode of (CREATE 6, 9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SocketInode {
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// An open file description.
@@ -36,23 +72,113 @@ pub(crate) struct OpenFile {
     /// Access mode and status flags.
     pub(crate) status: OpenFlags,
     pub(crate) offset: u64,
+    pub(crate) socket_inode: SocketInode,
     /// Descriptors and calls in progress.
     pub(crate) references: u32,
     /// Messages that carry it, each as often as it does.
     pub(crate) in_flight: u32,
 }
 
-impl Machine {
-    pub(crate) fn drop_reference(&mut self, _file: FileId) {}
+impl OpenFile {
+    #[inline]
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        self.status.contains(OpenFlags::NONBLOCK)
+    }
+
+    /// O_WRONLY is 1 and O_RDWR 2; 3 allows neither.
+    pub(crate) fn may_read(&self) -> bool {
+        self.status.bits() & 1 == 0
+    }
+
+    pub(crate) fn may_write(&self) -> bool {
+        matches!(self.status.bits() & 3, 1 | 2)
+    }
 }
+
 impl Machine {
+    /// A file without references yet. It holds its inode.
     pub(crate) fn new_file(&mut self, kind: Kind, status: OpenFlags) -> FileId {
         let id = self.next_file;
         self.next_file += 1;
-        self.files.insert(OpenFile { id, kind, status, offset: 0, references: 0, in_flight: 0 })
+        if let Some(inode) = kind.inode() {
+            self.tree.hold(inode);
+        }
+        self.files.insert(OpenFile {
+            id,
+            kind,
+            status,
+            offset: 0,
+            socket_inode: SocketInode::default(),
+            references: 0,
+            in_flight: 0,
+        })
     }
 
-    pub(crate) fn close_number(&mut self, _pid: afunix::Pid, _n: i32) -> Result<(), afunix::Errno> {
-        Err(afunix::Errno::BADF)
+    /// close(2) of a number. What else it brings about (a release, say) is done when it returns.
+    pub(crate) fn close_number(&mut self, pid: Pid, number: i32) -> Result<(), Errno> {
+        let process = self.processes.get_mut(pid.0).ok_or(Errno::SRCH)?;
+        let descriptor = process.descriptors.remove(number)?;
+        self.touch(Object::Numbers(pid), Access::Write);
+        self.touch(Object::Descriptor(pid, number), Access::Write);
+        self.drop_reference(descriptor.file);
+        Ok(())
+    }
+
+    /// A descriptor or a call in progress lets go of a file.
+    #[inline]
+    pub(crate) fn drop_reference(&mut self, file: FileId) {
+        let state = &mut self.files[file];
+        state.references -= 1;
+        if state.references == 0 && state.in_flight == 0 {
+            self.release(file);
+            self.settle();
+        } else {
+            self.touch(Object::References(file), Access::Read);
+        }
+    }
+
+    /// Drops the files that nobody will receive any more, and what follows from it. To be called after
+    /// every use of the sockets that may drop some.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        loop {
+            while let Some(attachment) = self.sockets.next_dropped() {
+                self.drop_in_flight(FileId::of(attachment.file));
+            }
+            // GC 3: the release of a socket looks for files in flight that nobody can reach.
+            if !std::mem::take(&mut self.collect_due) {
+                return;
+            }
+            let files = &self.files;
+            self.sockets.collect(&mut self.tickets, &mut |file| {
+                let state = &files[FileId::of(file)];
+                (state.references + state.in_flight) as usize
+            });
+        }
+    }
+
+    fn drop_in_flight(&mut self, file: FileId) {
+        let state = &mut self.files[file];
+        state.in_flight -= 1;
+        if state.references == 0 && state.in_flight == 0 {
+            self.release(file);
+        } else {
+            self.touch(Object::References(file), Access::Read);
+        }
+    }
+
+    /// The last reference is gone.
+    fn release(&mut self, file: FileId) {
+        self.touch(Object::References(file), Access::Write);
+        let Some(state) = self.files.remove(file) else { return };
+        match state.kind {
+            Kind::Socket(socket) => {
+                self.sockets.release(&mut self.tickets, socket);
+                self.collect_due = true;
+            }
+            Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
+                self.tree.let_go(inode)
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use afunix::{Pid, Tid};
 
 use super::file::FileId;
 use super::fs::InodeId;
+use crate::sockets::{Part, Touch};
 
 /// A part of the machine's state that steps read and write as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +25,8 @@ pub enum Object {
     Inode(InodeId),
     /// The entries of a directory.
     Entries(InodeId),
+    /// A part of a socket, or of what sockets share.
+    Socket(Part),
     /// What was written to the console, in order.
     Console,
     /// The clock, which a step read.
@@ -39,4 +42,14 @@ pub enum Access {
     Write,
     /// It could not go on, and a change of this may let it.
     Awaits,
+}
+
+impl From<Touch> for Access {
+    fn from(touch: Touch) -> Self {
+        match touch {
+            Touch::Read => Access::Read,
+            Touch::Write => Access::Write,
+            Touch::Awaits => Access::Awaits,
+        }
+    }
 }

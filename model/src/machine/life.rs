@@ -62,6 +62,7 @@ impl Machine {
             // Absent if it was given twice.
             let _ = self.close_number(parent, *number);
         }
+        self.end_mutation(parent, Tid::default());
         Ok(ids)
     }
 
@@ -99,6 +100,7 @@ impl Machine {
             && let Some(process) = self.processes.get_mut(thread.process.0)
         {
             process.threads.retain(|other| *other != tid);
+            self.end_mutation(thread.process, tid);
         }
     }
 
@@ -108,6 +110,7 @@ impl Machine {
     pub fn exit(&mut self, pid: Pid, exit: Exit) {
         self.begin_mutation();
         self.end_process(pid, exit);
+        self.end_mutation(pid, Tid::default());
     }
 
     /// The process of a thread, while the thread lives.

@@ -13,9 +13,11 @@
 
 mod calls;
 pub mod descriptors;
+mod events;
 pub mod file;
 mod footprint;
 pub mod fs;
+mod invariants;
 mod life;
 mod load;
 mod process;
@@ -25,18 +27,19 @@ mod snapshot;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use afunix::trace::EventKind;
-use afunix::{Call, Credentials, Errno, Exit, Limits, Pid, Signal, Tid};
+use afunix::{Call, Credentials, Errno, Limits, Pid, Signal, Tid};
 use slotmap::{SecondaryMap, SlotMap};
 
 use crate::profile::Profile;
+use crate::sockets::Sockets;
 use crate::wait::{On, Ticket, Tickets};
 use file::{FileId, OpenFile};
 use fs::Tree;
-use process::{InCall, Numbered, Process, Thread};
+use process::{InCall, InCallState, Numbered, Process, Thread};
 
+pub use events::Happened;
 pub use footprint::{Access, Object};
-pub use load::{LoadError, Loaded, WhyNotLoaded};
+pub use load::{ENTRIES_MAX, LOADED_BYTES_MAX, LoadError, Loaded, WhyNotLoaded};
 pub use process::{Disposition, NR_OPEN};
 
 /// Time since the machine started.
@@ -105,17 +108,6 @@ pub struct Spawn<'a> {
     pub fds: &'a [(i32, i32)],
 }
 
-/// Something that happened inside a step, which only the model can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happened {
-    /// The process it happened to (woken) or that did it.
-    pub process: Pid,
-    /// The thread it happened to (woken) or that did it.
-    pub thread: Tid,
-    /// Queued, Taken, Woken or Freed.
-    pub kind: EventKind,
-}
-
 /// A simulated computer.
 ///
 /// One rule drives it: *one mutation, then drain [`Machine::next_effect`]*. Mutations are `step`, `spawn`,
@@ -123,6 +115,9 @@ pub struct Happened {
 #[derive(Clone, Debug)]
 pub struct Machine {
     profile: Profile,
+    sockets: Sockets,
+    /// A socket was released: look for unreachable files in flight (GC 3).
+    collect_due: bool,
     tickets: Tickets,
     processes: Numbered<Process>,
     threads: Numbered<Thread>,
@@ -137,6 +132,7 @@ pub struct Machine {
     tree: Tree,
     console: Vec<u8>,
     effects: VecDeque<Effect>,
+    tracked: bool,
     footprint: Vec<(Object, Access)>,
     observed: bool,
     events: VecDeque<Happened>,
@@ -169,15 +165,14 @@ pub(crate) struct Wait {
     deadline: Option<Time>,
     /// What is settled at the first step; ignored later.
     settled: Settled,
+    state: InCallState,
 }
 
-/// What a call keeps while it waits.
+/// The files that a call holds while it waits.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
     file: Option<FileId>,
     polled: Vec<FileId>,
-    timeout: Option<Time>,
-    reserved: Option<i32>,
 }
 
 /// How a call goes: over, or waiting.
@@ -198,7 +193,9 @@ impl Machine {
     /// the superuser, with thread 1 and descriptors 0 to 2 on the console.
     pub fn new(profile: Profile) -> Machine {
         let mut machine = Machine {
+            sockets: Sockets::new(profile.clone()),
             profile,
+            collect_due: false,
             tickets: Tickets::default(),
             processes: Numbered::default(),
             threads: Numbered::default(),
@@ -210,10 +207,12 @@ impl Machine {
             tree: Tree::new(),
             console: Vec::new(),
             effects: VecDeque::new(),
+            tracked: true,
             footprint: Vec::new(),
             observed: false,
             events: VecDeque::new(),
         };
+        machine.track(true);
         machine.start_main();
         machine
     }
@@ -233,7 +232,6 @@ impl Machine {
         resume: Resume,
     ) -> Step {
         self.begin_mutation();
-        self.footprint.clear();
         self.stepping = Some(thread);
         let Some(state) = self.threads.get(thread.0) else {
             return Step::Done(Err(Errno::SRCH));
@@ -254,7 +252,7 @@ impl Machine {
             self.tickets.cancel(ticket);
         }
         let cx = Cx { now, tid: thread, pid, why };
-        match self.perform(cx, call) {
+        let step = match self.perform(cx, call) {
             Flow::Done(result) => {
                 if why != Why::First {
                     self.end_call(thread);
@@ -262,7 +260,9 @@ impl Machine {
                 Step::Done(result)
             }
             Flow::Wait(wait) => self.block(cx, call, wait),
-        }
+        };
+        self.end_mutation(pid, thread);
+        step
     }
 
     /// The next thing to be told to the host. To be drained after every mutation.
@@ -282,10 +282,19 @@ impl Machine {
         self.tickets.cancel(ticket);
         if let Some(thread) = self.waiting.get(ticket).copied() {
             self.end_call(thread);
+            self.end_mutation(self.process_of(thread).unwrap_or_default(), thread);
         }
     }
 
-    /// What the last step touched.
+    /// Whether footprints are kept, which they are at first: it costs each step some nanoseconds.
+    pub fn track(&mut self, on: bool) {
+        self.tracked = on;
+        self.sockets.watch.touching = on;
+        self.footprint.clear();
+    }
+
+    /// What the last step touched (or the last `exit`, or whatever else changed the machine), in order;
+    /// an object may come more than once.
     pub fn footprint(&self) -> &[(Object, Access)] {
         &self.footprint
     }
@@ -293,6 +302,7 @@ impl Machine {
     /// From now on (or no longer) keeps what happens for [`Machine::next_event`].
     pub fn observe(&mut self, on: bool) {
         self.observed = on;
+        self.sockets.watch.flowing = on;
         if !on {
             self.events.clear();
         }
@@ -319,23 +329,49 @@ impl Machine {
             self.effects.is_empty() && !self.tickets.any_woken(),
             "the effects of a mutation are drained before the next"
         );
+        self.footprint.clear();
+        self.stepping = None;
+    }
+
+    /// Gathers what the file system and the sockets noted in passing.
+    #[inline]
+    fn end_mutation(&mut self, pid: Pid, tid: Tid) {
+        if self.tracked {
+            self.footprint.append(&mut self.tree.touched);
+            let touched = self.sockets.watch.touched.drain(..);
+            self.footprint
+                .extend(touched.map(|(part, touch)| (Object::Socket(part), touch.into())));
+        } else {
+            self.tree.touched.clear();
+        }
+        if self.observed {
+            self.gather_events(pid, tid);
+        }
+    }
+
+    /// The call that the stepped thread waited in; `None` when it begins.
+    fn in_call(&self, cx: Cx) -> Option<&InCall> {
+        match cx.why {
+            Why::First => None,
+            _ => self.threads.get(cx.tid.0)?.call.as_ref(),
+        }
     }
 
     #[inline]
     fn touch(&mut self, object: Object, access: Access) {
-        self.footprint.push((object, access));
+        if self.tracked {
+            self.footprint.push((object, access));
+        }
     }
 
     /// Notes that the call waits, and holds what it needs meanwhile.
     fn block(&mut self, cx: Cx, call: &Call<'_, '_>, wait: Wait) -> Step {
-        let Wait { on, ticket, deadline, settled } = wait;
+        let Wait { on, ticket, deadline, settled, state } = wait;
         self.waiting.insert(ticket, cx.tid);
         let thread = self.threads.get_mut(cx.tid.0).expect("the stepped thread is there");
-        if let Some(state) = &mut thread.call {
-            self.waiting.remove(state.ticket);
-            state.on = on;
-            state.ticket = ticket;
-            state.deadline = deadline;
+        if let Some(call) = &mut thread.call {
+            self.waiting.remove(call.ticket);
+            (call.on, call.ticket, call.deadline, call.state) = (on, ticket, deadline, state);
             return Step::Blocked { on, ticket, deadline };
         }
         for file in settled.file.iter().chain(&settled.polled) {
@@ -348,10 +384,9 @@ impl Machine {
             ticket,
             since: cx.now,
             deadline,
-            timeout: settled.timeout,
             file: settled.file,
             polled: settled.polled,
-            reserved: settled.reserved,
+            state,
         });
         Step::Blocked { on, ticket, deadline }
     }
@@ -363,26 +398,21 @@ impl Machine {
         let Some(call) = state.call.take() else { return };
         self.waiting.remove(call.ticket);
         self.tickets.cancel(call.ticket);
-        if let Some(number) = call.reserved
-            && let Some(process) = self.processes.get_mut(process.0)
-        {
-            process.descriptors.unreserve(number);
+        match call.state {
+            InCallState::None => {}
+            InCallState::Send(mut sending) => {
+                self.sockets.finish_send(&mut self.tickets, &mut sending);
+            }
+            InCallState::Receive(receiving) => self.sockets.discard(*receiving),
+            InCallState::Accept(number) => {
+                if let Some(process) = self.processes.get_mut(process.0) {
+                    process.descriptors.unreserve(number);
+                }
+            }
         }
+        self.settle();
         for file in call.file.into_iter().chain(call.polled) {
             self.drop_reference(file);
-        }
-    }
-
-    fn tell_woken(&mut self, ticket: Ticket) {
-        if !self.observed {
-            return;
-        }
-        if let Some(thread) = self.waiting.get(ticket).copied()
-            && let Some(state) = self.threads.get(thread.0)
-        {
-            let by = self.stepping.map(|tid| tid.0 as u32);
-            let kind = EventKind::Woken { by };
-            self.events.push_back(Happened { process: state.process, thread, kind });
         }
     }
 }

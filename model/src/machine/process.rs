@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use afunix::{Credentials, Errno, Exit, Limits, Pid, Signal, Tid};
+use afunix::{Credentials, Exit, Limits, Pid, Signal, Tid};
 
 use super::Time;
 use super::descriptors::Descriptors;
 use super::file::FileId;
 use super::fs::InodeId;
+use crate::sockets::{Receiving, Sending};
 use crate::wait::{On, Ticket, WaitQueue};
 
 /// Most descriptors that a limit may allow: `fs.nr_open`.
@@ -121,14 +122,22 @@ pub(crate) struct InCall {
     pub(crate) ticket: Ticket,
     pub(crate) since: Time,
     pub(crate) deadline: Option<Time>,
-    /// SO_SNDTIMEO or SO_RCVTIMEO when the call began.
-    pub(crate) timeout: Option<Time>,
     /// The file that it is about, of which it holds a reference.
     pub(crate) file: Option<FileId>,
     /// poll: the files that it looks at; it holds a reference of each.
     pub(crate) polled: Vec<FileId>,
+    pub(crate) state: InCallState,
+}
+
+/// How far a call that waits has come.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum InCallState {
+    #[default]
+    None,
+    Send(Box<Sending>),
+    Receive(Box<Receiving>),
     /// accept: the number set aside for the connection.
-    pub(crate) reserved: Option<i32>,
+    Accept(i32),
 }
 
 /// A table by number: pids and tids start at 1 and are not used again.

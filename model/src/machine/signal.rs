@@ -59,12 +59,12 @@ impl Machine {
         if sender != Some(0) && sender != uid(target) {
             return Err(Errno::PERM);
         }
-        self.deliver(target, signal);
+        self.deliver_signal(target, signal);
         Ok(())
     }
 
     /// Does with a process what its disposition of the signal says.
-    pub(super) fn deliver(&mut self, target: Pid, number: i32) {
+    pub(super) fn deliver_signal(&mut self, target: Pid, number: i32) {
         let Some(process) = self.running(target) else { return };
         match process.dispositions.get(number) {
             Disposition::Ignore => {}

@@ -1,11 +1,207 @@
 //! What each call does.
+//!
+//! A call finds its file by its descriptor when it begins; when it is stepped again it goes on with the
+//! file that it holds (VFS 5). It ends in [`Flow::Done`], or says what it waits for.
 
-use afunix::{Call, Errno};
+mod descriptor;
+mod io;
+mod message;
+mod path;
+mod poll;
+mod process;
+mod socket;
 
-use super::{Cx, Flow, Machine};
+use std::slice;
+
+use afunix::net::Fd;
+use afunix::{Call, Errno, SendFlags};
+
+use super::file::{FileId, Kind};
+use super::process::{Numbered, Process};
+use super::{Access, Cx, Flow, Machine, Object, Why};
+use crate::sockets::{Caller, Cause, SocketKey};
+use message::{Message, Receipt};
+
+/// The largest count of buffers in one call (UIO_MAXIOV).
+const BUFFERS_MAX: usize = 1024;
 
 impl Machine {
-    pub(super) fn perform(&mut self, _cx: Cx, _call: &mut Call<'_, '_>) -> Flow {
-        Flow::Done(Err(Errno::NOSYS))
+    pub(super) fn perform(&mut self, cx: Cx, call: &mut Call<'_, '_>) -> Flow {
+        match call {
+            Call::Read { fd, data, progress } => {
+                self.read(cx, *fd, slice::from_mut(data), false, progress)
+            }
+            Call::Readv { fd, data, progress } => self.read(cx, *fd, data, true, progress),
+            Call::Write { fd, data, progress } => {
+                self.write(cx, *fd, slice::from_ref(data), false, progress)
+            }
+            Call::Writev { fd, data, progress } => self.write(cx, *fd, data, true, progress),
+            Call::Sendto { fd, data, flags, name, progress } => {
+                let data = slice::from_ref(data);
+                let message = Message { data, name: *name, control: None, flags: *flags };
+                self.send(cx, *fd, message, progress)
+            }
+            Call::Sendmsg { fd, name, data, control, flags, progress } => {
+                let message = Message { data, name: *name, control: Some(*control), flags: *flags };
+                self.send(cx, *fd, message, progress)
+            }
+            Call::Recvfrom { fd, data, flags, name, progress } => {
+                let receipt = Receipt { name: Some(name), header: None, flags: *flags };
+                self.receive(cx, *fd, slice::from_mut(data), receipt, progress)
+            }
+            Call::Recvmsg { fd, name, data, control, flags, flags_out, progress } => {
+                let header = Some((&mut **control, &mut **flags_out));
+                let receipt = Receipt { name: Some(name), header, flags: *flags };
+                self.receive(cx, *fd, data, receipt, progress)
+            }
+            Call::Accept4 { fd, name, flags } => self.accept(cx, *fd, name, *flags),
+            Call::Connect { fd, name } => self.connect(cx, *fd, *name),
+            Call::Poll { fds, timeout } => self.poll(cx, fds, *timeout),
+            Call::Waitpid { pid, status } => self.waitpid(cx, *pid, status),
+            Call::Nanosleep { time } => self.nanosleep(cx, *time),
+            Call::Close { fd } => self.close_number(cx.pid, fd.number()).map(|()| 0).into(),
+            other => self.perform_at_once(cx, other).into(),
+        }
+    }
+
+    /// The calls that never wait.
+    fn perform_at_once(&mut self, cx: Cx, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
+        match call {
+            Call::Socket { domain, kind, protocol } => self.socket(cx, *domain, *kind, *protocol),
+            Call::Socketpair { domain, kind, protocol, fds } => {
+                self.socketpair(cx, *domain, *kind, *protocol, fds)
+            }
+            Call::Bind { fd, name } => self.bind(cx, *fd, *name),
+            Call::Listen { fd, backlog } => self.listen(cx, *fd, *backlog),
+            Call::Getsockname { fd, name } => {
+                let (_, socket) = self.socket_of(cx, *fd)?;
+                self.sockets.getsockname(socket, name).map(|()| 0)
+            }
+            Call::Getpeername { fd, name } => {
+                let (_, socket) = self.socket_of(cx, *fd)?;
+                self.sockets.getpeername(socket, name).map(|()| 0)
+            }
+            Call::Shutdown { fd, how } => {
+                let (_, socket) = self.socket_of(cx, *fd)?;
+                self.sockets.shutdown(&mut self.tickets, socket, *how).map(|()| 0)
+            }
+            Call::Getsockopt { fd, level, option, value } => {
+                let (_, socket) = self.socket_of(cx, *fd)?;
+                self.sockets.getsockopt(socket, *level, *option, value).map(|()| 0)
+            }
+            Call::Setsockopt { fd, level, option, value } => {
+                let (_, socket) = self.socket_of(cx, *fd)?;
+                let caller = caller(&self.processes, cx);
+                let tickets = &mut self.tickets;
+                self.sockets
+                    .setsockopt(tickets, &caller, socket, *level, *option, value)
+                    .map(|()| 0)
+            }
+            Call::Dup { fd } => self.dup(cx, *fd, 0, false),
+            Call::Dup2 { fd, new } => self.dup2(cx, *fd, new.number()),
+            Call::Dup3 { fd, new, flags } => self.dup3(cx, *fd, new.number(), *flags),
+            Call::Fcntl { fd, command } => self.fcntl(cx, *fd, *command),
+            Call::Ioctl { fd, request, value } => self.ioctl(cx, *fd, *request, value),
+            Call::Lseek { fd, offset } => self.lseek(cx, *fd, *offset),
+            Call::Fstat { fd, stat } => self.fstat(cx, *fd, stat),
+            Call::Fchmod { fd, mode } => self.fchmod(cx, *fd, *mode),
+            Call::Getdents { fd, entries } => self.getdents(cx, *fd, entries),
+            other => self.perform_by_path(cx, other),
+        }
+    }
+
+    /// The calls on paths and on the process itself.
+    fn perform_by_path(&mut self, cx: Cx, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
+        match call {
+            Call::Open { path, flags, mode } => self.open(cx, path, *flags, *mode),
+            Call::Mkdir { path, mode } => self.mkdir(cx, path, *mode),
+            Call::Rmdir { path } => self.rmdir(cx, path),
+            Call::Unlink { path } => self.unlink(cx, path),
+            Call::Rename { old, new } => self.rename(cx, old, new),
+            Call::Link { old, new } => self.link(cx, old, new),
+            Call::Symlink { target, path } => self.symlink(cx, target, path),
+            Call::Chmod { path, mode } => self.chmod(cx, path, *mode),
+            Call::Chown { path, uid, gid } => self.chown(cx, path, *uid, *gid),
+            Call::Stat { path, stat } => self.stat(cx, path, true, stat),
+            Call::Lstat { path, stat } => self.stat(cx, path, false, stat),
+            Call::Chdir { path } => self.chdir(cx, path),
+            Call::Getpid => Ok(cx.pid.0 as usize),
+            Call::Umask { mask } => self.umask(cx, *mask),
+            Call::Prlimit { new, old } => self.prlimit(cx, *new, old),
+            Call::Setids { uid, gid, groups } => self.setids(cx, *uid, *gid, groups),
+            Call::Kill { pid, signal } => self.kill(cx, *pid, *signal),
+            other => panic!("{} is performed where calls may wait", other.name()),
+        }
+    }
+
+    /// The file of a call: of its descriptor when it begins, later the one that it holds. EBADF, for
+    /// an O_PATH descriptor too.
+    #[inline]
+    fn file_of(&mut self, cx: Cx, fd: Fd<'_>) -> Result<FileId, Errno> {
+        let file = self.any_file_of(cx, fd)?;
+        match self.files[file].kind {
+            Kind::Path(_) => Err(Errno::BADF),
+            _ => Ok(file),
+        }
+    }
+
+    /// As [`Machine::file_of`], for the calls that O_PATH descriptors are good for.
+    #[inline]
+    fn any_file_of(&mut self, cx: Cx, fd: Fd<'_>) -> Result<FileId, Errno> {
+        if cx.why != Why::First {
+            let call = self.threads.get(cx.tid.0).and_then(|thread| thread.call.as_ref());
+            let held = call.and_then(|call| call.file);
+            return Ok(held.expect("a call that waits at a file holds it"));
+        }
+        self.touch(Object::Descriptor(cx.pid, fd.number()), Access::Read);
+        let process = self.process(cx);
+        Ok(process.descriptors.get(fd.number())?.file)
+    }
+
+    /// The socket of a call, with its file: EBADF, ENOTSOCK.
+    #[inline]
+    fn socket_of(&mut self, cx: Cx, fd: Fd<'_>) -> Result<(FileId, SocketKey), Errno> {
+        let file = self.file_of(cx, fd)?;
+        match self.files[file].kind {
+            Kind::Socket(socket) => Ok((file, socket)),
+            _ => Err(Errno::NOTSOCK),
+        }
+    }
+
+    #[inline]
+    fn process(&self, cx: Cx) -> &Process {
+        self.processes.get(cx.pid.0).expect("a thread that makes calls is in a process")
+    }
+
+    #[inline]
+    fn process_mut(&mut self, cx: Cx) -> &mut Process {
+        self.processes.get_mut(cx.pid.0).expect("a thread that makes calls is in a process")
     }
 }
+
+/// The calling process as sockets see it. Borrows the process table alone.
+#[inline]
+fn caller(processes: &Numbered<Process>, cx: Cx) -> Caller<'_> {
+    let process = processes.get(cx.pid.0).expect("a thread that makes calls is in a process");
+    Caller {
+        pid: cx.pid.0,
+        uid: process.credentials.uid,
+        gid: process.credentials.gid,
+        groups: &process.credentials.groups,
+        superuser: process.is_root(),
+        descriptor_limit: process.limits.descriptors,
+        netns: 0,
+    }
+}
+
+/// Why the sockets are to try.
+fn cause(cx: Cx) -> Cause {
+    match cx.why {
+        Why::First | Why::Woken => Cause::Run,
+        Why::TimedOut => Cause::TimedOut,
+        Why::Interrupted => Cause::Interrupted,
+    }
+}
+
+/// Flags of a send by write(2).
+const WRITE_FLAGS: SendFlags = SendFlags::empty();

@@ -1,36 +1,326 @@
-//! The file system in memory: inodes, and the tree of names.
+//! The file system in memory: inodes, and the tree of their names.
+//!
+//! An *inode* is a file's contents, owner and mode; an *entry* is a name for it in a directory. An inode
+//! lives while it has names (`nlink`) or is *held*: by open files, by working directories, and, for a
+//! directory, by the directories in it. There is one file system, and its contents are shared between
+//! clones of a machine until one of them writes.
 
+mod ops;
+mod rename;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use afunix::call::Stat;
+use afunix::{Credentials, Errno};
 use slotmap::SlotMap;
+
+use super::{Access, Object};
+
+pub(crate) use walk::{Cursor, Last};
 
 slotmap::new_key_type! {
     /// An inode.
     pub struct InodeId;
 }
 
+/// The device number of the one file system.
+pub(crate) const DEVICE: u64 = 0x11;
+/// The device number of sockets that have no name.
+pub(crate) const SOCKET_DEVICE: u64 = 0x8;
+/// What the contents of all files may take together; more is ENOSPC.
+pub(crate) const BYTES_MAX: u64 = 1 << 28;
+/// How many inodes there may be; more is ENOSPC.
+pub(crate) const INODES_MAX: usize = 1 << 20;
+/// Set-group-ID.
+pub(crate) const S_ISGID: u32 = 0o2000;
+/// Set-user-ID.
+pub(crate) const S_ISUID: u32 = 0o4000;
+/// Sticky: only owners remove entries.
+pub(crate) const S_ISVTX: u32 = 0o1000;
+
+/// Entries of a directory, in the order of their names.
+pub(crate) type Entries = BTreeMap<Box<[u8]>, InodeId>;
+
+/// What an inode holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Regular(Arc<Vec<u8>>),
+    Directory {
+        entries: Arc<Entries>,
+        parent: InodeId,
+    },
+    Symlink(Arc<[u8]>),
+    /// What bind makes. The sockets know who is bound to it.
+    Socket,
+    Null,
+    Console,
+}
+
+impl Content {
+    /// An empty directory in `parent`.
+    pub(crate) fn directory(parent: InodeId) -> Content {
+        Content::Directory { entries: Arc::default(), parent }
+    }
+
+    /// S_IFMT bits.
+    fn file_type(&self) -> u32 {
+        match self {
+            Content::Regular(_) => Stat::IFREG,
+            Content::Directory { .. } => Stat::IFDIR,
+            Content::Symlink(_) => Stat::IFLNK,
+            Content::Socket => Stat::IFSOCK,
+            Content::Null | Content::Console => Stat::IFCHR,
+        }
+    }
+}
+
+/// An inode.
+#[derive(Clone, Debug)]
+pub(crate) struct Inode {
+    pub(crate) ino: u64,
+    /// Permission bits, without the type.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) nlink: u32,
+    pub(crate) holds: u32,
+    pub(crate) content: Content,
+}
+
+impl Inode {
+    pub(crate) fn is_directory(&self) -> bool {
+        matches!(self.content, Content::Directory { .. })
+    }
+
+    /// A directory that was removed and is still held: nothing can be made in it.
+    pub(crate) fn is_dead_directory(&self) -> bool {
+        self.is_directory() && self.nlink == 0
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        match &self.content {
+            Content::Regular(bytes) => bytes.len() as u64,
+            Content::Symlink(target) => target.len() as u64,
+            Content::Directory { .. } => 4096,
+            Content::Socket | Content::Null | Content::Console => 0,
+        }
+    }
+
+    pub(crate) fn stat(&self) -> Stat {
+        Stat {
+            dev: DEVICE,
+            ino: self.ino,
+            mode: self.mode | self.content.file_type(),
+            nlink: u64::from(self.nlink),
+            uid: self.uid,
+            gid: self.gid,
+            size: self.size(),
+        }
+    }
+}
+
+/// What a process wants to do with an inode: the bits of a permission triple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Want(pub(crate) u32);
+
+impl Want {
+    pub(crate) const READ: Want = Want(4);
+    pub(crate) const WRITE: Want = Want(2);
+    pub(crate) const SEARCH: Want = Want(1);
+    /// To make or remove entries.
+    pub(crate) const CHANGE: Want = Want(2 | 1);
+}
+
+/// Who walks: credentials, and where relative paths start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walker<'a> {
+    pub(crate) who: &'a Credentials,
+    pub(crate) umask: u32,
+    pub(crate) cwd: InodeId,
+    /// May change no entry and open nothing.
+    pub(crate) confined: bool,
+}
+
+impl Walker<'_> {
+    pub(crate) fn is_root(&self) -> bool {
+        self.who.uid == 0
+    }
+
+    pub(crate) fn in_group(&self, gid: u32) -> bool {
+        self.who.gid == gid || self.who.groups.contains(&gid)
+    }
+
+    /// EACCES unless all of `want` is allowed.
+    pub(crate) fn may(&self, inode: &Inode, want: Want) -> Result<(), Errno> {
+        let triple = if self.who.uid == inode.uid {
+            inode.mode >> 6
+        } else if self.in_group(inode.gid) {
+            inode.mode >> 3
+        } else {
+            inode.mode
+        };
+        // The superuser may read and write everything, and search every directory.
+        match want.0 & !triple {
+            0 => Ok(()),
+            _ if self.is_root() => Ok(()),
+            _ => Err(Errno::ACCES),
+        }
+    }
+
+    /// EACCES for a confined process (as Landlock refuses).
+    pub(crate) fn may_touch_paths(&self) -> Result<(), Errno> {
+        if self.confined { Err(Errno::ACCES) } else { Ok(()) }
+    }
+}
+
 /// The one file system of a machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     inodes: SlotMap<InodeId, Inode>,
+    next_ino: u64,
+    /// Bytes of all regular files.
+    bytes: u64,
     root: InodeId,
     console: InodeId,
+    /// For footprints: drained, or cleared, after every step.
+    pub(crate) touched: Vec<(Object, Access)>,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Inode {}
+impl std::ops::Index<InodeId> for Tree {
+    type Output = Inode;
+    fn index(&self, id: InodeId) -> &Inode {
+        self.inodes.get(id).expect("an inode lives as long as it has a name or is held")
+    }
+}
+
+impl std::ops::IndexMut<InodeId> for Tree {
+    fn index_mut(&mut self, id: InodeId) -> &mut Inode {
+        self.inodes.get_mut(id).expect("an inode lives as long as it has a name or is held")
+    }
+}
 
 impl Tree {
+    /// `/`, `/dev/null`, `/dev/console`, `/run`, `/tmp`.
     pub(crate) fn new() -> Tree {
         let mut inodes = SlotMap::with_key();
-        let root = inodes.insert(Inode {});
-        let console = inodes.insert(Inode {});
-        Tree { inodes, root, console }
+        let root = inodes.insert_with_key(|root| Inode {
+            ino: 1,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            nlink: 2,
+            holds: 1,
+            content: Content::directory(root),
+        });
+        let mut tree =
+            Tree { inodes, next_ino: 2, bytes: 0, root, console: root, touched: Vec::new() };
+        let walker = Walker { who: &Credentials::ROOT, umask: 0, cwd: root, confined: false };
+        let mut make = |dir, name: &[u8], content, mode| {
+            tree.create(&walker, dir, name, content, mode).expect("a new tree has room")
+        };
+        let dev = make(root, b"dev", Content::directory(root), 0o755);
+        make(root, b"run", Content::directory(root), 0o755);
+        make(root, b"tmp", Content::directory(root), 0o1777);
+        make(dev, b"null", Content::Null, 0o666);
+        tree.console = make(dev, b"console", Content::Console, 0o600);
+        tree
     }
+
     pub(crate) fn root(&self) -> InodeId {
         self.root
     }
+
     pub(crate) fn console(&self) -> InodeId {
         self.console
     }
-    pub(crate) fn hold(&mut self, _inode: InodeId) {}
-    pub(crate) fn let_go(&mut self, _inode: InodeId) {}
+
+    /// All inodes; in no order that means anything, but always the same one.
+    pub(crate) fn inodes(&self) -> impl Iterator<Item = (InodeId, &Inode)> {
+        self.inodes.iter()
+    }
+
+    /// Bytes of all regular files, as counted.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The entries of a directory; ENOTDIR if it is none.
+    pub(crate) fn entries(&self, dir: InodeId) -> Result<&Entries, Errno> {
+        match &self[dir].content {
+            Content::Directory { entries, .. } => Ok(entries),
+            _ => Err(Errno::NOTDIR),
+        }
+    }
+
+    fn entries_mut(&mut self, dir: InodeId) -> &mut Entries {
+        self.touched.push((Object::Entries(dir), Access::Write));
+        match &mut self[dir].content {
+            Content::Directory { entries, .. } => Arc::make_mut(entries),
+            _ => panic!("entries are made in directories"),
+        }
+    }
+
+    /// The directory that a directory is in: itself for the root.
+    pub(crate) fn parent(&self, dir: InodeId) -> InodeId {
+        match self[dir].content {
+            Content::Directory { parent, .. } => parent,
+            _ => dir,
+        }
+    }
+
+    /// Holds an inode, so that it stays without a name.
+    pub(crate) fn hold(&mut self, inode: InodeId) {
+        self[inode].holds += 1;
+    }
+
+    /// Ends one hold; an inode without name and hold goes away.
+    pub(crate) fn let_go(&mut self, inode: InodeId) {
+        self[inode].holds -= 1;
+        self.free_unused(inode);
+    }
+
+    fn free_unused(&mut self, inode: InodeId) {
+        let mut next = Some(inode);
+        while let Some(id) = next.take() {
+            let inode = &self[id];
+            if inode.nlink > 0 || inode.holds > 0 {
+                return;
+            }
+            let (is_directory, size) = (inode.is_directory(), self.bytes_of(id).len() as u64);
+            self.bytes -= size;
+            if is_directory {
+                // It held the directory that it was in.
+                let parent = self.parent(id);
+                self[parent].holds -= 1;
+                next = Some(parent);
+            }
+            self.inodes.remove(id);
+        }
+    }
+
+    /// The paths of all inodes that `wanted` picks: of each the first, in the order of the names.
+    pub(crate) fn paths(&self, wanted: impl Fn(InodeId) -> bool) -> BTreeMap<InodeId, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut todo = vec![(self.root, Vec::new())];
+        while let Some((dir, path)) = todo.pop() {
+            let Ok(entries) = self.entries(dir) else { continue };
+            for (name, inode) in entries {
+                let mut path = path.clone();
+                path.push(b'/');
+                path.extend_from_slice(name);
+                if wanted(*inode) {
+                    found.entry(*inode).or_insert_with(|| path.clone());
+                }
+                if self[*inode].is_directory() {
+                    todo.push((*inode, path));
+                }
+            }
+        }
+        if wanted(self.root) {
+            found.insert(self.root, b"/".to_vec());
+        }
+        found
+    }
 }

@@ -1,0 +1,201 @@
+//! Calls on paths.
+
+use afunix::call::Stat;
+use afunix::{Errno, OpenFlags};
+
+use super::super::file::Kind;
+use super::super::fs::{Content, Cursor, InodeId, Last, Walker, Want};
+use super::super::process::{Numbered, Process};
+use super::super::{Cx, Machine};
+
+/// O_LARGEFILE, which every open of a 64-bit program has.
+const LARGEFILE: i32 = 0o100000;
+/// O_NOCTTY.
+const NOCTTY: i32 = 0o400;
+/// What open(2) knows; other bits are dropped.
+const OPEN_FLAGS: i32 = 0o37777703;
+/// Flags that only say how the file is opened, and that F_GETFL does not show.
+const OPENING: OpenFlags = OpenFlags::CREAT
+    .union(OpenFlags::EXCL)
+    .union(OpenFlags::TRUNC)
+    .union(OpenFlags::CLOEXEC)
+    .union(OpenFlags::from_bits_retain(NOCTTY));
+/// __O_TMPFILE: a file without a name, which this file system does not have.
+const TMPFILE: i32 = 0o20000000;
+
+/// The calling process as the file system sees it. Borrows the process table alone.
+pub(super) fn walker(processes: &Numbered<Process>, cx: Cx) -> Walker<'_> {
+    let process = processes.get(cx.pid.0).expect("a thread that makes calls is in a process");
+    Walker {
+        who: &process.credentials,
+        umask: process.umask,
+        cwd: process.cwd,
+        confined: process.confined,
+    }
+}
+
+impl Machine {
+    /// open(2).
+    pub(super) fn open(
+        &mut self,
+        cx: Cx,
+        path: &[u8],
+        flags: OpenFlags,
+        mode: u32,
+    ) -> Result<usize, Errno> {
+        let mut flags = OpenFlags::from_bits_retain(flags.bits() & OPEN_FLAGS);
+        let handle = flags.contains(OpenFlags::PATH);
+        if handle {
+            let kept = OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW;
+            flags &= kept | OpenFlags::CLOEXEC;
+        }
+        if flags.bits() & TMPFILE != 0 {
+            return Err(Errno::OPNOTSUPP);
+        }
+        if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {
+            return Err(Errno::INVAL);
+        }
+        Cursor::new(&walker(&self.processes, cx), path)?;
+        let process = self.process(cx);
+        process.descriptors.lowest_free(0, process.limits.descriptors)?;
+        let mode = mode & 0o7777 & !process.umask;
+        let inode = self.open_inode(cx, path, flags, mode)?;
+        let kind = match &self.tree[inode].content {
+            _ if handle => Kind::Path(inode),
+            Content::Null => Kind::Null(inode),
+            Content::Console => Kind::Console(inode),
+            _ => Kind::Inode(inode),
+        };
+        if flags.contains(OpenFlags::TRUNC) {
+            self.tree.truncate(inode);
+        }
+        let large = if handle { 0 } else { LARGEFILE };
+        let status = OpenFlags::from_bits_retain((flags - OPENING).bits() | large);
+        let file = self.new_file(kind, status);
+        self.install(cx, file, flags.contains(OpenFlags::CLOEXEC)).map(|number| number as usize)
+    }
+
+    /// Finds or makes the inode of an open, and checks what may be done with it.
+    fn open_inode(
+        &mut self,
+        cx: Cx,
+        path: &[u8],
+        flags: OpenFlags,
+        mode: u32,
+    ) -> Result<InodeId, Errno> {
+        let walker = walker(&self.processes, cx);
+        let creates = flags.contains(OpenFlags::CREAT);
+        let exclusive = creates && flags.contains(OpenFlags::EXCL);
+        // With O_EXCL a link is an entry like any other.
+        let follow = !flags.contains(OpenFlags::NOFOLLOW) && !exclusive;
+        let mut cursor = Cursor::new(&walker, path)?;
+        let inode = loop {
+            let (name, trailing) = match self.tree.walk_to_last(&walker, &mut cursor)? {
+                Last::Root | Last::Dot => break cursor.dir,
+                Last::DotDot => break self.tree.parent(cursor.dir),
+                Last::Name { name, trailing } => (name, trailing),
+            };
+            if creates && trailing {
+                return Err(Errno::ISDIR);
+            }
+            let Some(inode) = self.tree.entry(cursor.dir, &name)? else {
+                if !creates {
+                    return Err(Errno::NOENT);
+                }
+                let content = Content::Regular(Default::default());
+                // Who makes a file may use it as asked for, whatever its mode.
+                return self.tree.create(&walker, cursor.dir, &name, content, mode);
+            };
+            match &self.tree[inode].content {
+                Content::Symlink(target) if follow || trailing => {
+                    cursor.follow(target, trailing)?
+                }
+                Content::Directory { .. } => break inode,
+                _ if trailing => return Err(Errno::NOTDIR),
+                _ => break inode,
+            }
+        };
+        if exclusive {
+            return Err(Errno::EXIST);
+        }
+        self.tree.may_open(&walker, inode, flags)?;
+        Ok(inode)
+    }
+
+    pub(super) fn mkdir(&mut self, cx: Cx, path: &[u8], mode: u32) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        self.tree.mkdir(&walker, path, mode).map(|()| 0)
+    }
+
+    pub(super) fn rmdir(&mut self, cx: Cx, path: &[u8]) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        self.tree.rmdir(&walker, path).map(|()| 0)
+    }
+
+    pub(super) fn unlink(&mut self, cx: Cx, path: &[u8]) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        self.tree.unlink(&walker, path).map(|()| 0)
+    }
+
+    pub(super) fn rename(&mut self, cx: Cx, old: &[u8], new: &[u8]) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        self.tree.rename(&walker, old, new).map(|()| 0)
+    }
+
+    pub(super) fn link(&mut self, cx: Cx, old: &[u8], new: &[u8]) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        self.tree.link(&walker, old, new).map(|()| 0)
+    }
+
+    pub(super) fn symlink(&mut self, cx: Cx, target: &[u8], path: &[u8]) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        self.tree.symlink(&walker, target, path).map(|()| 0)
+    }
+
+    pub(super) fn chmod(&mut self, cx: Cx, path: &[u8], mode: u32) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        let inode = self.tree.resolve(&walker, path, true)?;
+        self.tree.chmod(&walker, inode, mode).map(|()| 0)
+    }
+
+    pub(super) fn chown(
+        &mut self,
+        cx: Cx,
+        path: &[u8],
+        uid: u32,
+        gid: u32,
+    ) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        let inode = self.tree.resolve(&walker, path, true)?;
+        self.tree.chown(&walker, inode, uid, gid).map(|()| 0)
+    }
+
+    /// stat(2), or lstat(2) unless `follow`.
+    pub(super) fn stat(
+        &mut self,
+        cx: Cx,
+        path: &[u8],
+        follow: bool,
+        stat: &mut Stat,
+    ) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        let inode = self.tree.resolve(&walker, path, follow)?;
+        *stat = self.tree.stat(inode);
+        Ok(0)
+    }
+
+    /// chdir(2).
+    pub(super) fn chdir(&mut self, cx: Cx, path: &[u8]) -> Result<usize, Errno> {
+        let walker = walker(&self.processes, cx);
+        let inode = self.tree.resolve(&walker, path, true)?;
+        if !self.tree[inode].is_directory() {
+            return Err(Errno::NOTDIR);
+        }
+        walker.may(&self.tree[inode], Want::SEARCH)?;
+        self.tree.hold(inode);
+        let old = std::mem::replace(&mut self.process_mut(cx).cwd, inode);
+        self.tree.let_go(old);
+        self.touch_process(cx);
+        Ok(0)
+    }
+}

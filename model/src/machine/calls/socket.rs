@@ -1,0 +1,296 @@
+//! Making, naming and connecting sockets.
+
+use afunix::net::Fd;
+use afunix::{AF_UNIX, Errno, NameOut, NameWant, OpenFlags, RawName, SocketFlags, SocketType};
+
+use super::super::descriptors::Descriptor;
+use super::super::file::{FileId, Kind, SocketInode};
+use super::super::fs::{Content, DEVICE, Want};
+use super::super::process::InCallState;
+use super::super::{Access, Cx, Flow, Machine, Object, Why};
+use super::message::errno_of;
+use super::{caller, cause};
+use crate::sockets::{Destination, Name, NameKey, SocketKey, Sockets, Stop, names};
+
+impl Machine {
+    /// socket(2).
+    pub(super) fn socket(
+        &mut self,
+        cx: Cx,
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+    ) -> Result<usize, Errno> {
+        let flags = Sockets::type_flags(kind)?;
+        let kind = socket_type(domain, kind, protocol)?;
+        self.room(cx, 1)?;
+        let socket = self.sockets.create(&caller(&self.processes, cx), kind);
+        Ok(self.install_socket(cx, socket, flags) as usize)
+    }
+
+    /// socketpair(2).
+    pub(super) fn socketpair(
+        &mut self,
+        cx: Cx,
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+        fds: &mut [i32; 2],
+    ) -> Result<usize, Errno> {
+        let flags = Sockets::type_flags(kind)?;
+        // CREATE 5: the numbers are written before the type is looked at.
+        *fds = self.room(cx, 2)?;
+        let kind = socket_type(domain, kind, protocol)?;
+        let (one, other) = self.sockets.pair(&caller(&self.processes, cx), kind);
+        self.install_socket(cx, one, flags);
+        self.install_socket(cx, other, flags);
+        Ok(0)
+    }
+
+    /// The lowest `count` (1 or 2) free numbers; EMFILE if there are not so many.
+    fn room(&mut self, cx: Cx, count: usize) -> Result<[i32; 2], Errno> {
+        self.touch(Object::Numbers(cx.pid), Access::Read);
+        let process = self.process(cx);
+        let limit = process.limits.descriptors;
+        let first = process.descriptors.lowest_free(0, limit)?;
+        match count {
+            1 => Ok([first, first]),
+            _ => Ok([first, process.descriptors.lowest_free(first + 1, limit)?]),
+        }
+    }
+
+    /// A descriptor of a new socket; there is room for it.
+    fn install_socket(&mut self, cx: Cx, socket: SocketKey, flags: SocketFlags) -> i32 {
+        let file = self.socket_file(cx, socket, flags);
+        let cloexec = flags.contains(SocketFlags::CLOEXEC);
+        self.install(cx, file, cloexec).expect("there was room for the descriptor")
+    }
+
+    fn socket_file(&mut self, cx: Cx, socket: SocketKey, flags: SocketFlags) -> FileId {
+        let mut status = OpenFlags::RDWR;
+        status.set(OpenFlags::NONBLOCK, flags.contains(SocketFlags::NONBLOCK));
+        let file = self.new_file(Kind::Socket(socket), status);
+        let credentials = &self.process(cx).credentials;
+        // CREATE 6
+        let inode = SocketInode { mode: 0o777, uid: credentials.uid, gid: credentials.gid };
+        self.files[file].socket_inode = inode;
+        file
+    }
+
+    /// The lowest free number for a file; EMFILE.
+    pub(super) fn install(&mut self, cx: Cx, file: FileId, cloexec: bool) -> Result<i32, Errno> {
+        let process = self.process_mut(cx);
+        let limit = process.limits.descriptors;
+        let number = process.descriptors.insert(Descriptor { file, cloexec }, 0, limit)?;
+        self.files[file].references += 1;
+        self.touch(Object::Numbers(cx.pid), Access::Write);
+        self.touch(Object::Descriptor(cx.pid, number), Access::Write);
+        Ok(number)
+    }
+
+    /// bind(2).
+    pub(super) fn bind(&mut self, cx: Cx, fd: Fd<'_>, name: RawName<'_>) -> Result<usize, Errno> {
+        let (file, socket) = self.socket_of(cx, fd)?;
+        let address = names::copy_in(name)?.ok_or(Errno::INVAL)?;
+        if names::is_autobind(address) {
+            return self.sockets.autobind(socket).map(|()| 0);
+        }
+        match names::parse_name(address)? {
+            Name::Abstract(name) => self.sockets.bind_abstract(socket, name)?,
+            Name::Path(path) => self.bind_path(cx, file, socket, path)?,
+        }
+        Ok(0)
+    }
+
+    fn bind_path(
+        &mut self,
+        cx: Cx,
+        file: FileId,
+        socket: SocketKey,
+        path: &[u8],
+    ) -> Result<(), Errno> {
+        let walker = super::path::walker(&self.processes, cx);
+        let (dir, name) = match self.tree.free_name(&walker, path, false) {
+            // BIND 2
+            Err(Errno::EXIST) => return Err(Errno::ADDRINUSE),
+            other => other?,
+        };
+        // BIND 3: the mode of the socket's own inode, masked.
+        let mode = self.files[file].socket_inode.mode & !walker.umask;
+        let inode = self.tree.create(&walker, dir, &name, Content::Socket, mode)?;
+        let key = NameKey { dev: DEVICE, ino: self.tree[inode].ino };
+        let bound = self.sockets.bind_path(socket, path, key);
+        if bound.is_err() {
+            // BIND 1: "already bound" is found out after the inode was made.
+            self.tree.remove_entry(dir, &name);
+        }
+        bound
+    }
+
+    /// What a socket is looked up by at a path: any inode that may be written to.
+    pub(super) fn name_key(&mut self, cx: Cx, path: &[u8]) -> Result<NameKey, Errno> {
+        let walker = super::path::walker(&self.processes, cx);
+        let found = self.tree.resolve(&walker, path, true)?;
+        let inode = &self.tree[found];
+        // CONNECT 13
+        walker.may(inode, Want::WRITE)?;
+        Ok(NameKey { dev: DEVICE, ino: inode.ino })
+    }
+
+    /// listen(2).
+    pub(super) fn listen(&mut self, cx: Cx, fd: Fd<'_>, backlog: i32) -> Result<usize, Errno> {
+        let (_, socket) = self.socket_of(cx, fd)?;
+        let caller = caller(&self.processes, cx);
+        self.sockets.listen(&mut self.tickets, &caller, socket, backlog).map(|()| 0)
+    }
+
+    /// accept4(2). While it waits a number is set aside for the connection, as the kernel does.
+    pub(super) fn accept(
+        &mut self,
+        cx: Cx,
+        fd: Fd<'_>,
+        name: &mut NameOut,
+        flags: SocketFlags,
+    ) -> Flow {
+        match self.try_accept(cx, fd, flags) {
+            Ok((file, reserved, Ok(connection))) => {
+                if reserved.is_some() {
+                    // It stays set aside until the call has ended; the descriptor takes its place now.
+                    self.free_reserved(cx);
+                }
+                let _ = file;
+                Flow::Done(self.end_accept(cx, connection, reserved, name, flags))
+            }
+            Ok((file, reserved, Err(Stop::Wait(waiting)))) => {
+                let number = match reserved {
+                    Some(number) => number,
+                    None => self.reserve(cx),
+                };
+                self.wait_at_socket(cx, file, &waiting, InCallState::Accept(number))
+            }
+            Ok((_, _, Err(stop))) => {
+                self.free_reserved(cx);
+                Flow::Done(Err(errno_of(stop)))
+            }
+            Err(errno) => Flow::Done(Err(errno)),
+        }
+    }
+
+    /// The file, the number set aside by an earlier attempt, and what came of this one.
+    #[expect(clippy::type_complexity, reason = "used once, right above")]
+    fn try_accept(
+        &mut self,
+        cx: Cx,
+        fd: Fd<'_>,
+        flags: SocketFlags,
+    ) -> Result<(FileId, Option<i32>, Result<SocketKey, Stop>), Errno> {
+        let file = self.file_of(cx, fd)?;
+        let known = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        if !(flags - known).is_empty() {
+            return Err(Errno::INVAL);
+        }
+        let reserved = match self.in_call(cx).map(|call| &call.state) {
+            Some(InCallState::Accept(number)) => Some(*number),
+            _ => None,
+        };
+        if reserved.is_none() {
+            // LISTEN 4: the connection stays queued.
+            self.room(cx, 1)?;
+        }
+        let Kind::Socket(socket) = self.files[file].kind else { return Err(Errno::NOTSOCK) };
+        let nonblocking = cx.why == Why::First && self.files[file].is_nonblocking();
+        let accepted = self.sockets.accept(&mut self.tickets, socket, nonblocking, cause(cx));
+        Ok((file, reserved, accepted))
+    }
+
+    fn end_accept(
+        &mut self,
+        cx: Cx,
+        connection: SocketKey,
+        reserved: Option<i32>,
+        name: &mut NameOut,
+        flags: SocketFlags,
+    ) -> Result<usize, Errno> {
+        let file = self.socket_file(cx, connection, flags);
+        let named = match name.want {
+            NameWant::Nothing => Ok(()),
+            _ => self.sockets.getpeername(connection, name),
+        };
+        if let Err(errno) = named {
+            // ADDR 9: the connection is gone.
+            self.files[file].references += 1;
+            self.drop_reference(file);
+            return Err(errno);
+        }
+        let cloexec = flags.contains(SocketFlags::CLOEXEC);
+        let number = match reserved {
+            None => self.install(cx, file, cloexec)?,
+            Some(number) => {
+                self.process_mut(cx).descriptors.put(number, Descriptor { file, cloexec });
+                self.files[file].references += 1;
+                self.touch(Object::Descriptor(cx.pid, number), Access::Write);
+                number
+            }
+        };
+        Ok(number as usize)
+    }
+
+    fn reserve(&mut self, cx: Cx) -> i32 {
+        self.touch(Object::Numbers(cx.pid), Access::Write);
+        let process = self.process_mut(cx);
+        let limit = process.limits.descriptors;
+        process.descriptors.reserve(limit).expect("there was room for the descriptor")
+    }
+
+    /// Ends the reservation of a waiting accept.
+    fn free_reserved(&mut self, cx: Cx) {
+        if let InCallState::Accept(number) = self.take_state(cx) {
+            self.touch(Object::Numbers(cx.pid), Access::Write);
+            self.process_mut(cx).descriptors.unreserve(number);
+        }
+    }
+
+    /// connect(2).
+    pub(super) fn connect(&mut self, cx: Cx, fd: Fd<'_>, name: RawName<'_>) -> Flow {
+        let (file, socket) = match self.socket_of(cx, fd) {
+            Ok(found) => found,
+            Err(errno) => return Flow::Done(Err(errno)),
+        };
+        let result = self.try_connect(cx, file, socket, name);
+        self.settle();
+        match result {
+            Ok(()) => Flow::Done(Ok(0)),
+            Err(Stop::Error(errno)) => Flow::Done(Err(errno)),
+            Err(Stop::Wait(waiting)) => self.wait_at_socket(cx, file, &waiting, InCallState::None),
+        }
+    }
+
+    fn try_connect(
+        &mut self,
+        cx: Cx,
+        file: FileId,
+        socket: SocketKey,
+        name: RawName<'_>,
+    ) -> Result<(), Stop> {
+        let address = names::copy_in(name)?.ok_or(Errno::INVAL)?;
+        let is_datagram = self.sockets.kind(socket) == SocketType::Datagram;
+        if is_datagram && names::is_unspec(address)? {
+            self.sockets.disconnect(&mut self.tickets, socket);
+            return Ok(());
+        }
+        let name = names::parse_name(address)?;
+        let to: Destination<'_> = self.destination(cx, name);
+        let nonblocking = cx.why == Why::First && self.files[file].is_nonblocking();
+        let caller = caller(&self.processes, cx);
+        let tickets = &mut self.tickets;
+        self.sockets.connect(tickets, &caller, socket, &to, nonblocking, cause(cx))
+    }
+}
+
+/// The type of a socket: EAFNOSUPPORT for another family, then as [`Sockets::socket_type`].
+fn socket_type(domain: i32, kind: i32, protocol: i32) -> Result<SocketType, Errno> {
+    if domain != AF_UNIX {
+        return Err(Errno::AFNOSUPPORT);
+    }
+    Sockets::socket_type(kind, protocol)
+}

@@ -1,0 +1,382 @@
+//! Making and removing entries, and changing inodes. The order of the checks is the kernel's.
+
+use std::sync::Arc;
+
+use afunix::call::Stat;
+use afunix::{Errno, OpenFlags};
+
+use super::super::{Access, Object};
+use super::{
+    BYTES_MAX, Content, INODES_MAX, Inode, InodeId, Last, S_ISGID, S_ISUID, S_ISVTX, Tree, Walker,
+    Want,
+};
+
+/// Bytes of a symbolic link's target, at most (with its NUL, PATH_MAX).
+const TARGET_MAX: usize = 4095;
+/// Largest offset of a file: s_maxbytes.
+const OFFSET_MAX: u64 = i64::MAX as u64;
+
+impl Tree {
+    /// Makes an entry with a new inode in a directory in which the name is free. ENOENT if the directory was
+    /// removed, EACCES if it may not be changed, ENOSPC. `mode` has been masked already.
+    pub(crate) fn create(
+        &mut self,
+        walker: &Walker<'_>,
+        dir: InodeId,
+        name: &[u8],
+        content: Content,
+        mode: u32,
+    ) -> Result<InodeId, Errno> {
+        self.may_create(walker, dir)?;
+        let parent = &self[dir];
+        let (mut mode, is_directory) = (mode, matches!(content, Content::Directory { .. }));
+        let inherits_group = parent.mode & S_ISGID != 0;
+        let gid = if inherits_group { parent.gid } else { walker.who.gid };
+        if inherits_group && is_directory {
+            mode |= S_ISGID;
+        } else if inherits_group && mode & (S_ISGID | 0o010) == S_ISGID | 0o010 {
+            // A program that runs as the group is not made by a stranger to it.
+            if !walker.is_root() && !walker.in_group(gid) {
+                mode &= !S_ISGID;
+            }
+        }
+        let nlink = if is_directory { 2 } else { 1 };
+        let uid = walker.who.uid;
+        let inode = self.new_inode(Inode { ino: 0, mode, uid, gid, nlink, holds: 0, content })?;
+        self.entries_mut(dir).insert(name.into(), inode);
+        if is_directory {
+            self[dir].nlink += 1;
+            // So that `..` works in a removed directory.
+            self[dir].holds += 1;
+        }
+        Ok(inode)
+    }
+
+    fn new_inode(&mut self, inode: Inode) -> Result<InodeId, Errno> {
+        if self.inodes.len() >= INODES_MAX {
+            return Err(Errno::NOSPC);
+        }
+        let ino = self.next_ino;
+        self.next_ino += 1;
+        Ok(self.inodes.insert(Inode { ino, ..inode }))
+    }
+
+    pub(super) fn may_create(&self, walker: &Walker<'_>, dir: InodeId) -> Result<(), Errno> {
+        if self[dir].is_dead_directory() {
+            return Err(Errno::NOENT);
+        }
+        walker.may(&self[dir], Want::CHANGE)?;
+        walker.may_touch_paths()
+    }
+
+    /// Whether an entry may be removed: EACCES, EPERM in a sticky directory, then ENOTDIR and EISDIR.
+    pub(super) fn may_delete(
+        &self,
+        walker: &Walker<'_>,
+        dir: InodeId,
+        victim: InodeId,
+        as_directory: bool,
+    ) -> Result<(), Errno> {
+        walker.may(&self[dir], Want::CHANGE)?;
+        let (parent, inode) = (&self[dir], &self[victim]);
+        let owns = walker.who.uid == inode.uid || walker.who.uid == parent.uid;
+        if parent.mode & S_ISVTX != 0 && !owns && !walker.is_root() {
+            return Err(Errno::PERM);
+        }
+        match (as_directory, inode.is_directory()) {
+            (true, false) => Err(Errno::NOTDIR),
+            (false, true) => Err(Errno::ISDIR),
+            _ => Ok(()),
+        }
+    }
+
+    /// The directory and the free name that a call makes an entry under: EEXIST if there is one;
+    /// ENOENT for a name with slashes behind it, unless it is to be a directory.
+    pub(crate) fn free_name(
+        &mut self,
+        walker: &Walker<'_>,
+        path: &[u8],
+        for_directory: bool,
+    ) -> Result<(InodeId, Vec<u8>), Errno> {
+        let (dir, last) = self.resolve_parent(walker, path)?;
+        let Last::Name { name, trailing } = last else { return Err(Errno::EXIST) };
+        match self.entry(dir, &name)? {
+            Some(_) => Err(Errno::EXIST),
+            None if trailing && !for_directory => Err(Errno::NOENT),
+            None => Ok((dir, name)),
+        }
+    }
+
+    /// mkdir(2).
+    pub(crate) fn mkdir(
+        &mut self,
+        walker: &Walker<'_>,
+        path: &[u8],
+        mode: u32,
+    ) -> Result<(), Errno> {
+        let (dir, name) = self.free_name(walker, path, true)?;
+        let mode = mode & (0o777 | S_ISVTX) & !walker.umask;
+        self.create(walker, dir, &name, Content::directory(dir), mode).map(drop)
+    }
+
+    /// symlink(2).
+    pub(crate) fn symlink(
+        &mut self,
+        walker: &Walker<'_>,
+        target: &[u8],
+        path: &[u8],
+    ) -> Result<(), Errno> {
+        let end = target.iter().position(|byte| *byte == 0).unwrap_or(target.len());
+        match end {
+            0 => return Err(Errno::NOENT),
+            1..=TARGET_MAX => {}
+            _ => return Err(Errno::NAMETOOLONG),
+        }
+        let (dir, name) = self.free_name(walker, path, false)?;
+        let content = Content::Symlink(target[..end].into());
+        self.create(walker, dir, &name, content, 0o777).map(drop)
+    }
+
+    /// link(2): a symbolic link is not followed.
+    pub(crate) fn link(
+        &mut self,
+        walker: &Walker<'_>,
+        old: &[u8],
+        new: &[u8],
+    ) -> Result<(), Errno> {
+        let inode = self.resolve(walker, old, false)?;
+        let (dir, name) = self.free_name(walker, new, false)?;
+        self.may_link(walker, inode)?;
+        self.may_create(walker, dir)?;
+        if self[inode].is_directory() {
+            return Err(Errno::PERM);
+        }
+        if self[inode].nlink == 0 {
+            return Err(Errno::NOENT);
+        }
+        self[inode].nlink += 1;
+        self.entries_mut(dir).insert(name.into(), inode);
+        Ok(())
+    }
+
+    /// fs.protected_hardlinks: a stranger links only regular files that it may read and write anyway.
+    fn may_link(&self, walker: &Walker<'_>, inode: InodeId) -> Result<(), Errno> {
+        let inode = &self[inode];
+        let runs_as_group = inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010;
+        let is_safe = matches!(inode.content, Content::Regular(_))
+            && inode.mode & S_ISUID == 0
+            && !runs_as_group
+            && walker.may(inode, Want(4 | 2)).is_ok();
+        if is_safe || walker.is_root() || walker.who.uid == inode.uid {
+            return Ok(());
+        }
+        Err(Errno::PERM)
+    }
+
+    /// unlink(2).
+    pub(crate) fn unlink(&mut self, walker: &Walker<'_>, path: &[u8]) -> Result<(), Errno> {
+        let (dir, last) = self.resolve_parent(walker, path)?;
+        let Last::Name { name, trailing } = last else { return Err(Errno::ISDIR) };
+        let inode = self.entry(dir, &name)?.ok_or(Errno::NOENT)?;
+        if trailing {
+            return Err(if self[inode].is_directory() { Errno::ISDIR } else { Errno::NOTDIR });
+        }
+        self.may_delete(walker, dir, inode, false)?;
+        walker.may_touch_paths()?;
+        self.remove_entry(dir, &name);
+        Ok(())
+    }
+
+    /// rmdir(2).
+    pub(crate) fn rmdir(&mut self, walker: &Walker<'_>, path: &[u8]) -> Result<(), Errno> {
+        let (dir, last) = self.resolve_parent(walker, path)?;
+        let name = match last {
+            Last::Name { name, .. } => name,
+            Last::Dot => return Err(Errno::INVAL),
+            Last::DotDot => return Err(Errno::NOTEMPTY),
+            Last::Root => return Err(Errno::BUSY),
+        };
+        let inode = self.entry(dir, &name)?.ok_or(Errno::NOENT)?;
+        self.may_delete(walker, dir, inode, true)?;
+        walker.may_touch_paths()?;
+        if !self.entries(inode)?.is_empty() {
+            return Err(Errno::NOTEMPTY);
+        }
+        self.remove_entry(dir, &name);
+        Ok(())
+    }
+
+    /// Takes an entry out of a directory, and a name from its inode.
+    pub(crate) fn remove_entry(&mut self, dir: InodeId, name: &[u8]) {
+        let inode = self.entries_mut(dir).remove(name).expect("an entry that is removed is there");
+        if self[inode].is_directory() {
+            self[inode].nlink = 0;
+            self[dir].nlink -= 1;
+        } else {
+            self[inode].nlink -= 1;
+        }
+        self.free_unused(inode);
+    }
+
+    /// chmod(2) of an inode.
+    pub(crate) fn chmod(
+        &mut self,
+        walker: &Walker<'_>,
+        id: InodeId,
+        mode: u32,
+    ) -> Result<(), Errno> {
+        let inode = &self[id];
+        if walker.who.uid != inode.uid && !walker.is_root() {
+            return Err(Errno::PERM);
+        }
+        let mut mode = mode & 0o7777;
+        if !walker.is_root() && !walker.in_group(inode.gid) {
+            mode &= !S_ISGID;
+        }
+        self[id].mode = mode;
+        self.touched.push((Object::Inode(id), Access::Write));
+        Ok(())
+    }
+
+    /// chown(2) of an inode; `u32::MAX` leaves an id as it is.
+    pub(crate) fn chown(
+        &mut self,
+        walker: &Walker<'_>,
+        id: InodeId,
+        uid: u32,
+        gid: u32,
+    ) -> Result<(), Errno> {
+        let inode = &self[id];
+        let owns = walker.who.uid == inode.uid;
+        let uid_allowed = uid == u32::MAX || (owns && uid == inode.uid);
+        let gid_allowed = gid == u32::MAX || (owns && (walker.in_group(gid) || gid == inode.gid));
+        if !walker.is_root() && !(uid_allowed && gid_allowed) {
+            return Err(Errno::PERM);
+        }
+        let stranger = !walker.is_root() && !walker.in_group(inode.gid);
+        self.touched.push((Object::Inode(id), Access::Write));
+        let inode = &mut self[id];
+        if !inode.is_directory() {
+            // Who gives a program away does not give its powers away.
+            inode.mode &= !S_ISUID;
+            if inode.mode & 0o010 != 0 || stranger {
+                inode.mode &= !S_ISGID;
+            }
+        }
+        if uid != u32::MAX {
+            inode.uid = uid;
+        }
+        if gid != u32::MAX {
+            inode.gid = gid;
+        }
+        Ok(())
+    }
+
+    /// Bytes of a regular file; none for anything else.
+    pub(crate) fn bytes_of(&self, inode: InodeId) -> &[u8] {
+        match &self[inode].content {
+            Content::Regular(bytes) => bytes,
+            _ => &[],
+        }
+    }
+
+    /// Empties a regular file; does nothing to anything else.
+    pub(crate) fn truncate(&mut self, inode: InodeId) {
+        self.touched.push((Object::Inode(inode), Access::Write));
+        if let Content::Regular(bytes) = &mut self[inode].content {
+            let len = bytes.len() as u64;
+            *bytes = Arc::default();
+            self.bytes -= len;
+        }
+    }
+
+    /// Writes into a regular file at `offset`; a gap is filled with zeros. EFBIG beyond the largest offset,
+    /// ENOSPC beyond what the file system takes. Returns the bytes written.
+    pub(crate) fn write_at(
+        &mut self,
+        id: InodeId,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<usize, Errno> {
+        if data.is_empty() {
+            return Ok(0);
+        }
+        if offset >= OFFSET_MAX {
+            return Err(Errno::FBIG);
+        }
+        let room_here = usize::try_from(OFFSET_MAX - offset).unwrap_or(usize::MAX);
+        let data = &data[..data.len().min(room_here)];
+        let old = self[id].size();
+        let end = offset + data.len() as u64;
+        let grown = end.saturating_sub(old);
+        if self.bytes + grown > BYTES_MAX {
+            return Err(Errno::NOSPC);
+        }
+        self.bytes += grown;
+        if let Content::Regular(bytes) = &mut self[id].content {
+            let bytes = Arc::make_mut(bytes);
+            if grown > 0 {
+                bytes.resize(end as usize, 0);
+            }
+            bytes[offset as usize..end as usize].copy_from_slice(data);
+        }
+        Ok(data.len())
+    }
+
+    /// As chown does, a stranger's write takes from a program the ids that it runs with.
+    pub(crate) fn drop_powers(&mut self, walker: &Walker<'_>, id: InodeId) {
+        let inode = &mut self[id];
+        if inode.is_directory() || walker.is_root() {
+            return;
+        }
+        inode.mode &= !S_ISUID;
+        if inode.mode & 0o010 != 0 || !walker.in_group(inode.gid) {
+            inode.mode &= !S_ISGID;
+        }
+    }
+
+    /// Whether open(2) may open an inode: ENOTDIR, ELOOP, EISDIR, EACCES, ENXIO, in this order.
+    pub(crate) fn may_open(
+        &self,
+        walker: &Walker<'_>,
+        id: InodeId,
+        flags: OpenFlags,
+    ) -> Result<(), Errno> {
+        let inode = &self[id];
+        let wants_directory = flags.contains(OpenFlags::DIRECTORY);
+        if flags.contains(OpenFlags::CREAT) && inode.is_directory() {
+            return Err(Errno::ISDIR);
+        }
+        if wants_directory && !inode.is_directory() {
+            return Err(Errno::NOTDIR);
+        }
+        if flags.contains(OpenFlags::PATH) {
+            return Ok(());
+        }
+        let mut want = match flags.bits() & 3 {
+            0 => Want::READ,
+            1 => Want::WRITE,
+            _ => Want(4 | 2),
+        };
+        let is_regular = matches!(inode.content, Content::Regular(_));
+        if flags.contains(OpenFlags::TRUNC) && (is_regular || inode.is_directory()) {
+            want = Want(want.0 | Want::WRITE.0);
+        }
+        match &inode.content {
+            Content::Symlink(_) => return Err(Errno::LOOP),
+            Content::Directory { .. } if want.0 & Want::WRITE.0 != 0 => return Err(Errno::ISDIR),
+            _ => {}
+        }
+        walker.may(inode, want)?;
+        if matches!(inode.content, Content::Socket) {
+            // CREATE 7
+            return Err(Errno::NXIO);
+        }
+        walker.may_touch_paths()
+    }
+
+    /// stat(2) of an inode.
+    pub(crate) fn stat(&self, inode: InodeId) -> Stat {
+        self[inode].stat()
+    }
+}
