@@ -142,7 +142,7 @@ pub struct Outgoing<'a, 'b> {
 
 /// A send on its way: lives as long as the call, over all its attempts. Give it to
 /// [`super::Sockets::finish_send`] when the call is over or given up.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sending {
     /// Files that are not queued yet. The send takes them when it queues the buffer that carries them; what
     /// is left when the call is over is dropped by `finish_send`.
@@ -176,25 +176,27 @@ pub struct Incoming<'a, 'b> {
     pub flags: RecvFlags,
     /// O_NONBLOCK is set on the file (MSG_DONTWAIT is looked at in `flags`).
     pub nonblocking: bool,
+    /// Whether the sender's name will be asked for.
+    pub want_name: bool,
 }
 
 /// A receive on its way: lives as long as the call, over all its attempts. When the call is over its
 /// result goes through [`super::Sockets::deliver`] (recvmsg) or [`super::Sockets::discard`] (the others, and a
 /// call that failed or was given up).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Receiving {
     /// Stream: bytes received so far.
     pub progress: usize,
     /// Out: MSG_TRUNC, MSG_OOB.
     pub flags: RecvFlags,
-    /// Out: whose name is the source address; `None`: none is reported (length 0).
-    pub source: Option<SocketKey>,
+    /// The name of the sender, if it is bound and its name was asked for.
+    pub(super) source: Option<Box<[u8]>>,
     /// Out: files received. Each owns a reference, unless `peeked`.
     pub(super) files: Vec<Attachment>,
     /// Whether the files stay in the queue too.
     pub(super) peeked: bool,
     /// Credentials of what was received; `None` until the first buffer.
     pub(super) credentials: Option<Ucred>,
-    /// Whether control messages about it may be sent (not for out-of-band bytes).
+    /// No control message goes with it: out-of-band bytes, the end of records, an interrupted read.
     pub(super) bare: bool,
 }

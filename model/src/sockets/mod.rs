@@ -19,11 +19,26 @@
 //! [`Sockets::release`] at the last close; then drain the dropped files, which may release more sockets; when
 //! none is left, [`Sockets::collect`] once, and drain again if it found something (GC 3).
 
+mod buffer;
 mod call;
-mod stubs;
+mod check;
+mod connect;
+mod control;
+mod flight;
+mod memory;
+pub mod names;
+mod options;
+mod readiness;
+mod receive;
+mod receive_stream;
+mod send;
+mod shutdown;
+mod snapshot;
+mod socket;
+mod waiting;
 mod watch;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use afunix::{Errno, SocketFlags, SocketType};
 use slotmap::SlotMap;
@@ -34,7 +49,10 @@ pub use call::{
     Attachment, Caller, Cause, Destination, File, Incoming, Name, NameKey, Outgoing, Receiving,
     SendTo, Sending, Stop, WaitReason, Waiting,
 };
-pub use stubs::{Resolve, names, parse_control};
+pub use control::{Resolve, parse_control};
+use flight::Flight;
+use names::Space;
+use socket::Socket;
 pub use watch::{Flow, Part, Touch, Watch};
 
 slotmap::new_key_type! {
@@ -46,7 +64,17 @@ slotmap::new_key_type! {
 #[derive(Clone, Debug)]
 pub struct Sockets {
     profile: Profile,
-    table: SlotMap<SocketKey, SocketType>,
+    /// Living sockets, and dead ones that a peer or a queued message still refers to.
+    table: SlotMap<SocketKey, Socket>,
+    /// How many were ever made: the last one's id.
+    made: u64,
+    abstract_names: BTreeMap<Space, BTreeMap<Box<[u8]>, SocketKey>>,
+    inodes: BTreeMap<NameKey, SocketKey>,
+    /// Where the next autobind starts looking.
+    next_autobind: u32,
+    /// Files in flight by the user who sent them (CMSG 4).
+    in_flight_of_user: BTreeMap<u32, usize>,
+    flight: Flight,
     dropped: VecDeque<Attachment>,
     /// For footprints and events.
     pub watch: Watch,
@@ -55,7 +83,18 @@ pub struct Sockets {
 impl Sockets {
     /// No sockets yet.
     pub fn new(profile: Profile) -> Self {
-        Sockets { profile, table: SlotMap::with_key(), dropped: VecDeque::new(), watch: Watch::default() }
+        Sockets {
+            profile,
+            table: SlotMap::with_key(),
+            made: 0,
+            abstract_names: BTreeMap::new(),
+            inodes: BTreeMap::new(),
+            next_autobind: 0,
+            in_flight_of_user: BTreeMap::new(),
+            flight: Flight::default(),
+            dropped: VecDeque::new(),
+            watch: Watch::default(),
+        }
     }
 
     /// The profile that it was made with.
@@ -89,35 +128,70 @@ impl Sockets {
         }
     }
 
-
     /// socket(2): a socket that is neither bound nor connected.
     pub fn create(&mut self, caller: &Caller<'_>, kind: SocketType) -> SocketKey {
-        let _ = caller;
-        self.table.insert(kind)
+        self.made += 1;
+        self.watch.touch(Part::Ids, Touch::Write);
+        self.table.insert(Socket::new(self.made, caller.netns, kind, &self.profile))
     }
 
     /// socketpair(2): two connected sockets; each has the caller as peer credentials (CREATE 5).
     pub fn pair(&mut self, caller: &Caller<'_>, kind: SocketType) -> (SocketKey, SocketKey) {
-        (self.create(caller, kind), self.create(caller, kind))
+        let (one, two) = (self.create(caller, kind), self.create(caller, kind));
+        for (key, peer) in [(one, two), (two, one)] {
+            let socket = &mut self.table[key];
+            socket.connect_to(peer);
+            socket.set_peer_credentials(caller.ucred(), caller.groups);
+        }
+        (one, two)
     }
 
     /// The type of a socket.
     pub fn kind(&self, key: SocketKey) -> SocketType {
-        self.table[key]
+        self.table[key].kind
     }
 
     /// The id of a socket in snapshots.
-    pub fn id(&self, _key: SocketKey) -> u64 {
-        0
+    pub fn id(&self, key: SocketKey) -> u64 {
+        self.table[key].id
     }
 
     /// Whether the socket is there and not closed.
     pub fn is_open(&self, key: SocketKey) -> bool {
-        self.table.contains_key(key)
+        self.living(key).is_some()
     }
 
     /// A file whose reference is to be dropped: nobody will receive it. Drain after every call.
+    #[inline]
     pub fn next_dropped(&mut self) -> Option<Attachment> {
         self.dropped.pop_front()
+    }
+
+    /// The socket of a key that the caller holds open.
+    #[inline]
+    fn own(&mut self, key: SocketKey) -> &mut Socket {
+        let socket = &mut self.table[key];
+        debug_assert!(!socket.dead, "a call is made on an open socket");
+        socket
+    }
+
+    /// A socket that is not closed; `None` is how one learns that a peer is gone.
+    #[inline]
+    fn living(&self, key: SocketKey) -> Option<&Socket> {
+        self.table.get(key).filter(|socket| !socket.dead)
+    }
+
+    /// As `living`, to be changed.
+    #[inline]
+    fn living_mut(&mut self, key: SocketKey) -> Option<&mut Socket> {
+        self.table.get_mut(key).filter(|socket| !socket.dead)
+    }
+
+    /// Frees a dead socket to which nothing refers any more.
+    fn free_if_unused(&mut self, key: SocketKey) {
+        let Some(socket) = self.table.get(key) else { return };
+        if socket.dead && socket.send_memory == 0 && socket.pointed_at == 0 {
+            self.table.remove(key);
+        }
     }
 }

@@ -1,0 +1,124 @@
+//! What message buffers are charged, and who is woken when a charge is given back (MEM).
+
+use afunix::Errno;
+
+use super::call::{Cause, Stop, Waiting};
+use super::socket::Shut;
+use super::{Part, SocketKey, Sockets, Touch, WaitReason};
+use crate::profile::{Planted, Profile};
+use crate::wait::Tickets;
+
+/// A message buffer to be: how many bytes it takes and what it is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) bytes: usize,
+    pub(super) charge: u32,
+}
+
+impl Profile {
+    /// MEM 2: the charge of a buffer with `bytes` in one allocation.
+    fn head_charge(&self, bytes: u32) -> u32 {
+        let memory = &self.memory;
+        let allocation = bytes.next_multiple_of(memory.align) + memory.tail;
+        memory.buffer + allocation.max(memory.least).next_power_of_two()
+    }
+
+    /// MEM 3: the charge of a datagram or record. ENOBUFS if no memory can be that large (MEM 4).
+    pub(super) fn datagram_charge(&self, bytes: usize) -> Result<u32, Errno> {
+        let memory = &self.memory;
+        const LARGEST_ALLOCATION: usize = 4 << 20;
+        let most = LARGEST_ALLOCATION - memory.tail as usize + memory.datagram_pages as usize;
+        if bytes > most {
+            return Err(Errno::NOBUFS);
+        }
+        let bytes = bytes as u32;
+        if bytes <= memory.datagram_head {
+            return Ok(self.head_charge(bytes));
+        }
+        let pages = (bytes - memory.datagram_head).min(memory.datagram_pages);
+        let pages = pages.next_multiple_of(self.page_size);
+        Ok(self.head_charge(bytes - pages) + pages)
+    }
+
+    /// MEM 5: the next buffer of a stream with `left` bytes to go.
+    pub(super) fn stream_size(&self, left: usize, send_buffer: u32) -> Size {
+        let memory = &self.memory;
+        let most = (send_buffer / 2 - 64).min(memory.stream_most);
+        let bytes = left.min(most as usize) as u32;
+        if bytes <= memory.stream_head {
+            return Size { bytes: bytes as usize, charge: self.head_charge(bytes) };
+        }
+        let pages = (bytes - memory.stream_head).next_multiple_of(self.page_size).min(bytes);
+        let charge = self.head_charge(bytes - pages) + pages.next_multiple_of(self.page_size);
+        Size { bytes: bytes as usize, charge }
+    }
+}
+
+impl Sockets {
+    /// Whether a sender may start a new buffer; else why not, or that it waits (SSEND 7). In order: a
+    /// pending error, which is cleared; own shutdown; memory; the time; a signal.
+    pub(super) fn await_memory(
+        &mut self,
+        key: SocketKey,
+        nonblocking: bool,
+        cause: Cause,
+    ) -> Result<(), Stop> {
+        self.watch.touch(Part::SendMemory(key), Touch::Read);
+        let socket = self.own(key);
+        socket.take_error()?;
+        if socket.shut.contains(Shut::WRITE) {
+            return Err(Errno::PIPE.into());
+        }
+        // MEM 6: a buffer may start whenever anything is left, so overshoot is normal.
+        if socket.send_memory < socket.send_buffer {
+            return Ok(());
+        }
+        let timeout = socket.send_timeout();
+        if nonblocking || timeout.is_some_and(|time| time.is_zero()) || cause == Cause::TimedOut {
+            return Err(Errno::AGAIN.into());
+        }
+        if cause == Cause::Interrupted {
+            return Err(Errno::INTR.into());
+        }
+        self.watch.touch(Part::SendMemory(key), Touch::Awaits);
+        self.watch.touch(Part::State(key), Touch::Awaits);
+        Err(Stop::Wait(Waiting { reason: WaitReason::Memory, socket: key, timeout, anew: false }))
+    }
+
+    pub(super) fn charge(&mut self, key: SocketKey, charge: u32) {
+        self.watch.touch(Part::SendMemory(key), Touch::Write);
+        self.table[key].send_memory += charge;
+    }
+
+    /// Gives a charge back, and wakes who waits to write if the socket polls writable now.
+    pub(super) fn uncharge(&mut self, tickets: &mut Tickets, key: SocketKey, charge: u32) {
+        self.watch.touch(Part::SendMemory(key), Touch::Write);
+        let Some(socket) = self.table.get_mut(key) else {
+            panic!("a sender is kept until its last message is gone");
+        };
+        socket.send_memory -= charge;
+        if socket.dead {
+            self.free_if_unused(key);
+        } else if socket.waiters.is_some() {
+            // The kernel gives back all but one byte, looks whether it is writable, then the rest; so
+            // this asks for one byte more than MEM 8 does.
+            let held = u64::from(socket.send_memory) + 2;
+            if 4 * held <= u64::from(socket.send_buffer) {
+                self.wake_writable(tickets, key);
+            }
+        }
+    }
+
+    /// Whether a writer that waits for memory finds it when something wakes it. The kernel looks at one byte
+    /// more than a fresh writer does.
+    pub(super) fn memory_waiter_goes_on(&self, key: SocketKey) -> bool {
+        if self.profile.planted.contains(Planted::LOSES_MEMORY_WAKES) {
+            return false;
+        }
+        self.living(key).is_some_and(|socket| {
+            socket.send_memory + 1 < socket.send_buffer
+                || socket.shut.contains(Shut::WRITE)
+                || socket.error.is_some()
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! Readiness, computed from the state whenever it is asked for (POLL).
+
+use afunix::{Readiness, SocketType};
+
+use super::socket::{Shut, State};
+use super::{Part, SocketKey, Sockets, Touch};
+
+impl Sockets {
+    /// poll(2): what there is now, of all events.
+    pub fn readiness(&mut self, key: SocketKey) -> Readiness {
+        self.touch_readiness(key);
+        let socket = &self.table[key];
+        let mut ready = Readiness::empty();
+        if socket.error.is_some() {
+            ready |= Readiness::ERR;
+        }
+        if socket.shut == Shut::all() {
+            ready |= Readiness::HUP;
+        }
+        if socket.shut.contains(Shut::READ) {
+            ready |= Readiness::RDHUP | Readiness::IN | Readiness::RDNORM;
+        }
+        if !socket.queue.is_empty() || !socket.backlog.is_empty() {
+            ready |= Readiness::IN | Readiness::RDNORM;
+        }
+        if socket.queue.is_marked() {
+            ready |= Readiness::PRI;
+        }
+        if socket.kind != SocketType::Datagram && socket.state == State::Closed {
+            ready |= Readiness::HUP;
+        }
+        if socket.is_writable(self.profile.planted) && !self.peer_is_full(key) {
+            ready |= Readiness::OUT | Readiness::WRNORM | Readiness::WRBAND;
+        }
+        ready
+    }
+
+    /// POLL 2: a datagram socket's peer that is not connected back has no room. A closed one has.
+    fn peer_is_full(&self, key: SocketKey) -> bool {
+        let socket = &self.table[key];
+        if socket.is_connection() {
+            return false;
+        }
+        let peer = socket.peer.and_then(|peer| self.living(peer));
+        peer.is_some_and(|peer| peer.peer != Some(key) && peer.queue_is_full())
+    }
+
+    fn touch_readiness(&mut self, key: SocketKey) {
+        if !self.watch.touching {
+            return;
+        }
+        let socket = &self.table[key];
+        let peer = socket.peer.filter(|_| !socket.is_connection());
+        let listens = socket.state == State::Listening;
+        self.watch.touch(Part::State(key), Touch::Read);
+        self.watch
+            .touch(if listens { Part::Backlog(key) } else { Part::Receive(key) }, Touch::Read);
+        self.watch.touch(Part::SendMemory(key), Touch::Read);
+        if let Some(peer) = peer {
+            self.watch.touch(Part::Receive(peer), Touch::Read);
+            self.watch.touch(Part::State(peer), Touch::Read);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! shutdown and the last close (SHUT).
+
+use afunix::Errno;
+
+use super::buffer::Queue;
+use super::socket::{Shut, State};
+use super::{Flow, Part, SocketKey, Sockets, Touch};
+use crate::profile::Planted;
+use crate::wait::Tickets;
+
+impl Queue {
+    /// Whether closing with this in the queue resets the peer: a leading consumed placeholder, or a leading empty
+    /// record, does not count (SHUT 4).
+    fn is_unread(&self) -> bool {
+        self.get(0).is_some_and(|first| first.len > 0) || self.len() > 1
+    }
+}
+
+impl Sockets {
+    /// shutdown(2): EINVAL if `how` is outside 0..=2 (SHUT 1, 2).
+    pub fn shutdown(
+        &mut self,
+        tickets: &mut Tickets,
+        key: SocketKey,
+        how: i32,
+    ) -> Result<(), Errno> {
+        let (own, mirrored) = match how {
+            0 => (Shut::READ, Shut::WRITE),
+            1 => (Shut::WRITE, Shut::READ),
+            2 => (Shut::all(), Shut::all()),
+            _ => return Err(Errno::INVAL),
+        };
+        self.watch.touch(Part::State(key), Touch::Write);
+        let socket = self.own(key);
+        socket.shut |= own;
+        let peer = socket.peer.filter(|_| socket.is_connection());
+        self.wake_state(tickets, key);
+        if let Some(peer) = peer
+            && !self.profile.planted.contains(Planted::SHUTDOWN_STAYS_LOCAL)
+            && let Some(other) = self.living_mut(peer)
+        {
+            other.shut |= mirrored;
+            self.watch.touch(Part::State(peer), Touch::Write);
+            self.wake_state(tickets, peer);
+        }
+        Ok(())
+    }
+
+    /// The last close. Afterwards drain the dropped files, then [`Sockets::collect`] once.
+    pub fn release(&mut self, tickets: &mut Tickets, key: SocketKey) {
+        let backlog = self.close(tickets, key, false);
+        for connection in backlog {
+            self.close(tickets, connection, true);
+        }
+    }
+
+    /// Closes one socket; returns the connections that waited at it. `in_backlog`: it was such a one, and
+    /// its peer is reset whatever was read (SHUT 4).
+    fn close(
+        &mut self,
+        tickets: &mut Tickets,
+        key: SocketKey,
+        in_backlog: bool,
+    ) -> std::collections::VecDeque<SocketKey> {
+        self.unbind(key);
+        self.watch.touch(Part::State(key), Touch::Write);
+        self.watch.touch(Part::Receive(key), Touch::Write);
+        let socket = self.own(key);
+        let unread = socket.queue.is_unread() || in_backlog;
+        socket.dead = true;
+        socket.shut = Shut::all();
+        socket.state = State::Closed;
+        let peer = socket.peer.take();
+        let is_connection = socket.is_connection();
+        self.wake_all_peers(tickets, key);
+        if let Some(peer) = peer {
+            if is_connection {
+                self.peer_closes(tickets, peer, unread);
+            }
+            self.let_go(peer);
+        }
+        self.purge_queue(tickets, key);
+        let backlog = self.take_backlog(key);
+        for connection in &backlog {
+            self.table[*connection].listener = None;
+            self.carry_accepted(key, *connection);
+        }
+        let socket = &mut self.table[key];
+        debug_assert_eq!(socket.carried, 0, "an empty queue carries no socket");
+        let id = socket.id;
+        socket.waiters = None;
+        socket.rare = None;
+        self.watch.flow(Flow::Freed { socket: id });
+        self.free_if_unused(key);
+        backlog
+    }
+
+    /// SHUT 4: the other end of a connection is gone.
+    fn peer_closes(&mut self, tickets: &mut Tickets, key: SocketKey, unread: bool) {
+        let keep = self.profile.planted.contains(Planted::CLOSE_NEVER_RESETS);
+        let Some(socket) = self.living_mut(key) else { return };
+        socket.shut = Shut::all();
+        if unread && !keep {
+            socket.error = Some(Errno::CONNRESET);
+        }
+        self.watch.touch(Part::State(key), Touch::Write);
+        self.wake_state(tickets, key);
+    }
+}

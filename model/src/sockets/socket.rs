@@ -1,0 +1,219 @@
+//! One socket: its fields, and what follows from them alone.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use afunix::{Errno, SocketType, Ucred};
+
+use super::buffer::Queue;
+use super::waiting::Waiters;
+use super::{NameKey, SocketKey};
+use crate::profile::{Planted, Profile};
+
+bitflags::bitflags! {
+    /// A shutdown mask.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(super) struct Shut: u8 {
+        const READ = 1;
+        const WRITE = 2;
+    }
+
+    /// Options that are on or off.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct Switches: u16 {
+        const PASSCRED = 1;
+        const PASSPIDFD = 1 << 1;
+        const PASSSEC = 1 << 2;
+        const PASSRIGHTS = 1 << 3;
+        const INQ = 1 << 4;
+        const OOBINLINE = 1 << 5;
+        const REUSEADDR = 1 << 6;
+        const KEEPALIVE = 1 << 7;
+    }
+}
+
+impl Switches {
+    /// What an accepted socket takes over from its listener (LISTEN 6).
+    pub(super) const INHERITED: Switches = Switches::PASSCRED
+        .union(Switches::PASSPIDFD)
+        .union(Switches::PASSSEC)
+        .union(Switches::PASSRIGHTS);
+    /// What makes credentials come with messages (RCMSG 2).
+    pub(super) const IDENTIFY: Switches = Switches::PASSCRED.union(Switches::PASSPIDFD);
+}
+
+/// The connection state. A datagram socket is `Closed` or, with a peer, `Established`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Neither connected nor listening.
+    Closed,
+    Listening,
+    /// Connected. Stays so when the peer is gone.
+    Established,
+}
+
+/// What a socket is bound to.
+#[derive(Clone, Debug)]
+pub(super) struct Bound {
+    /// `sun_path` as getsockname reports it: a path with its NUL, or an abstract name.
+    pub(super) path: Box<[u8]>,
+    /// The inode of a path.
+    pub(super) inode: Option<NameKey>,
+    /// Whether the name is this socket's own, or only its listener's (BIND 6).
+    pub(super) holds: bool,
+}
+
+/// What few sockets have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rare {
+    pub(super) receive_timeout: Option<Duration>,
+    pub(super) send_timeout: Option<Duration>,
+    /// SO_LINGER: (on, seconds).
+    pub(super) linger: (i32, i32),
+    pub(super) peer_groups: Box<[u32]>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Socket {
+    /// For snapshots: a number that is never used again.
+    pub(super) id: u64,
+    pub(super) kind: SocketType,
+    pub(super) state: State,
+    pub(super) shut: Shut,
+    pub(super) switches: Switches,
+    /// SO_ERROR: returned once.
+    pub(super) error: Option<Errno>,
+    /// Closed, and kept only because a peer or a message refers to it.
+    pub(super) dead: bool,
+    /// Whether a descriptor was ever made of it: not for a connection in the backlog.
+    pub(super) accepted: bool,
+    pub(super) netns: u32,
+    /// Whom it sends to. Stays when the peer is closed (SHUT 6, DSEND 3).
+    pub(super) peer: Option<SocketKey>,
+    /// How many sockets have it as their peer.
+    pub(super) pointed_at: u32,
+    /// In the backlog: whose.
+    pub(super) listener: Option<SocketKey>,
+    /// SO_SNDBUF.
+    pub(super) send_buffer: u32,
+    /// SO_RCVBUF.
+    pub(super) receive_buffer: u32,
+    /// SIOCOUTQ: the charge of what it sent and nobody has taken.
+    pub(super) send_memory: u32,
+    /// Of `send_memory`, what belongs to datagrams that wait for room in their receiver's queue.
+    pub(super) parked: u32,
+    /// How often it is in flight itself.
+    pub(super) in_flight: u32,
+    /// Sockets in flight in its receive queue and, for a listener, in the queues of its backlog.
+    pub(super) carried: u32,
+    /// A receive queue (or backlog) longer than this is full.
+    pub(super) queue_limit: u32,
+    /// SO_RCVLOWAT.
+    pub(super) receive_low: u32,
+    /// SO_PEEK_OFF; negative is off.
+    pub(super) peek_offset: i32,
+    pub(super) peer_credentials: Option<Ucred>,
+    pub(super) queue: Queue,
+    /// Connections to be accepted. Those are sockets, not message buffers.
+    pub(super) backlog: VecDeque<SocketKey>,
+    pub(super) bound: Option<Box<Bound>>,
+    pub(super) rare: Option<Box<Rare>>,
+    pub(super) waiters: Option<Box<Waiters>>,
+}
+
+impl Socket {
+    pub(super) fn new(id: u64, netns: u32, kind: SocketType, profile: &Profile) -> Self {
+        Socket {
+            id,
+            kind,
+            state: State::Closed,
+            shut: Shut::empty(),
+            switches: Switches::PASSRIGHTS,
+            error: None,
+            dead: false,
+            accepted: true,
+            netns,
+            peer: None,
+            pointed_at: 0,
+            listener: None,
+            send_buffer: profile.wmem_default,
+            receive_buffer: profile.rmem_default,
+            send_memory: 0,
+            parked: 0,
+            in_flight: 0,
+            carried: 0,
+            queue_limit: profile.max_dgram_qlen,
+            receive_low: 1,
+            peek_offset: -1,
+            peer_credentials: None,
+            queue: Queue::default(),
+            backlog: VecDeque::new(),
+            bound: None,
+            rare: None,
+            waiters: None,
+        }
+    }
+
+    /// One end of a connection that is being made; the other end must be told too.
+    pub(super) fn connect_to(&mut self, peer: SocketKey) {
+        self.peer = Some(peer);
+        self.pointed_at += 1;
+        self.state = State::Established;
+    }
+
+    pub(super) fn set_peer_credentials(&mut self, credentials: Ucred, groups: &[u32]) {
+        self.peer_credentials = Some(credentials);
+        if !groups.is_empty() || self.rare.is_some() {
+            self.rare_mut().peer_groups = groups.into();
+        }
+    }
+
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Whether credentials come with what it receives.
+    pub(super) fn identifies(&self) -> bool {
+        self.switches.intersects(Switches::IDENTIFY)
+    }
+
+    /// Whether it is a stream or a seqpacket socket.
+    pub(super) fn is_connection(&self) -> bool {
+        self.kind != SocketType::Datagram
+    }
+
+    /// The pending error, which is cleared.
+    pub(super) fn take_error(&mut self) -> Result<(), Errno> {
+        self.error.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether the receive queue takes no datagram of one who is not the peer (DSEND 4).
+    pub(super) fn queue_is_full(&self) -> bool {
+        self.queue.len() as u64 > u64::from(self.queue_limit)
+    }
+
+    /// Whether the backlog takes no connection (LISTEN 2).
+    pub(super) fn backlog_is_full(&self, planted: Planted) -> bool {
+        let spare = u64::from(planted.contains(Planted::BACKLOG_OFF_BY_ONE));
+        self.backlog.len() as u64 + spare > u64::from(self.queue_limit)
+    }
+
+    /// MEM 8: writable for poll.
+    pub(super) fn is_writable(&self, planted: Planted) -> bool {
+        if planted.contains(Planted::WRITABLE_UNTIL_FULL) {
+            return self.state != State::Listening && self.send_memory < self.send_buffer;
+        }
+        self.state != State::Listening
+            && 4 * (u64::from(self.send_memory) + 1) <= u64::from(self.send_buffer)
+    }
+
+    /// SO_RCVTIMEO; a zero is: at once.
+    pub(super) fn receive_timeout(&self) -> Option<Duration> {
+        self.rare.as_ref().and_then(|rare| rare.receive_timeout)
+    }
+
+    /// SO_SNDTIMEO; a zero is: at once.
+    pub(super) fn send_timeout(&self) -> Option<Duration> {
+        self.rare.as_ref().and_then(|rare| rare.send_timeout)
+    }
+}
