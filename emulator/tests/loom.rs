@@ -7,6 +7,7 @@
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use afunix::net::Fd;
@@ -21,6 +22,34 @@ struct Thread {
     pid: Pid,
     tid: Tid,
     order: Order,
+}
+
+/// How many calls went to sleep, over all interleavings of a test (each test is a thread of its own).
+mod slept {
+    use std::cell::Cell;
+
+    std::thread_local!(static SLEPT: Cell<usize> = const { Cell::new(0) });
+
+    pub(crate) fn count() -> usize {
+        SLEPT.get()
+    }
+
+    pub(crate) fn one_more() {
+        SLEPT.set(SLEPT.get() + 1);
+    }
+}
+
+/// Tries every interleaving; some must put a call to sleep and some must not, or nothing was tried.
+fn explore(body: fn(Order)) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    loom::model(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        body(Order::Right);
+    });
+    let (runs, slept) = (runs.load(Ordering::Relaxed), slept::count());
+    assert!(runs > 1 && slept > 0 && slept < runs * 2, "{runs} interleavings, {slept} sleeps");
+    println!("{runs} interleavings, {slept} sleeps");
 }
 
 /// What is under test.
@@ -57,6 +86,7 @@ impl Park for Thread {
 
     fn wait(&self, held: Guard<'_>, ticket: Ticket, until: Option<Time>) -> Resume {
         assert_eq!(until, None, "loom has no clock");
+        slept::one_more();
         let held = match self.order {
             Order::Right => held,
             Order::ReleasedFirst => {
@@ -135,13 +165,13 @@ fn receive_and_send(order: Order) {
 
 #[test]
 fn no_wake_up_is_lost() {
-    loom::model(|| receive_and_send(Order::Right));
+    explore(receive_and_send);
 }
 
 #[test]
 fn a_ping_pong_ends() {
-    loom::model(|| {
-        let [one, other] = threads(Order::Right);
+    explore(|order| {
+        let [one, other] = threads(order);
         let echo =
             loom::thread::spawn(move || read(&other, RIGHT).and_then(|_| write(&other, RIGHT)));
         assert_eq!(write(&one, LEFT), Ok(1));
@@ -152,8 +182,8 @@ fn a_ping_pong_ends() {
 
 #[test]
 fn two_receivers_get_a_byte_each() {
-    loom::model(|| {
-        let [one, two, sender] = threads(Order::Right);
+    explore(|order| {
+        let [one, two, sender] = threads(order);
         let first = loom::thread::spawn(move || read(&one, RIGHT));
         let second = loom::thread::spawn(move || read(&two, RIGHT));
         assert_eq!(write(&sender, LEFT), Ok(1));
@@ -164,8 +194,8 @@ fn two_receivers_get_a_byte_each() {
 
 #[test]
 fn the_end_of_a_process_wakes_its_threads() {
-    loom::model(|| {
-        let [receiver, killer] = threads(Order::Right);
+    explore(|order| {
+        let [receiver, killer] = threads(order);
         let receiving = loom::thread::spawn(move || read(&receiver, RIGHT));
         killer.with(|machine| machine.exit(Pid(1), Exit::Signal(9)));
         assert_eq!(receiving.join().unwrap(), Err(Errno::SRCH));
@@ -187,7 +217,7 @@ fn wait_and_end(order: Order) {
 
 #[test]
 fn the_end_of_a_child_wakes_its_parent() {
-    loom::model(|| wait_and_end(Order::Right));
+    explore(wait_and_end);
 }
 
 #[test]
