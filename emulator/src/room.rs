@@ -59,6 +59,11 @@ impl<T> Room<T> {
         }
         Held { inner: Some(inner), unwinding }
     }
+
+    /// Whether somebody panicked while he held the lock.
+    pub fn is_broken(&self) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).broken
+    }
 }
 
 /// The value of a [`Room`], locked.

@@ -182,6 +182,10 @@ type Started = std::thread::JoinHandle<()>;
 impl Backend for Threads {
     fn call(&self, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         let handle = &self.0.0;
+        // A second panic, out of a destructor, would abort the program.
+        if std::thread::panicking() && handle.world.room.is_broken() {
+            return Err(Errno::BADF);
+        }
         if let Call::Kill { pid, signal } = call {
             handle.world.room.lock().signals.insert(*pid, *signal);
         }
@@ -391,6 +395,10 @@ impl Handle {
 impl World {
     /// An OS thread that was taken in has ended.
     pub(crate) fn end_thread(self: &Arc<Self>, tid: Tid) {
+        // Thread locals must not panic as they are dropped.
+        if self.room.is_broken() {
+            return;
+        }
         // The process does not matter: nothing is called.
         let handle = Handle { world: Arc::clone(self), pid: Pid(1) };
         Emulated(handle).with(|machine| machine.end_thread(tid));

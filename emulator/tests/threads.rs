@@ -364,3 +364,55 @@ fn malformed_specs_are_refused() {
     let twice = spec("child").fd(left, 5).fd(right, 5);
     assert_eq!(host.process(twice, |_| 0).unwrap_err(), Errno::INVAL);
 }
+
+#[test]
+fn processes_killed_at_any_moment_leave_a_sound_machine() {
+    let host = quiet();
+    for round in 0..60u64 {
+        let (mut mine, given) = UnixStream::pair(&host).unwrap();
+        let child = host
+            .process(spec("child").fd(given, 3), |host| {
+                let stream = UnixStream::from(host.inherited(3).unwrap());
+                let copy = stream.try_clone().unwrap();
+                let reader = host.spawn("reader", move || {
+                    std::io::copy(&mut &copy, &mut std::io::sink()).map(drop)
+                });
+                loop {
+                    let (left, right) = UnixStream::pair(host).unwrap();
+                    let message = afunix::net::Message::new(b"x");
+                    let fds = [left.as_fd(), right.as_fd()];
+                    if stream.send_message(&message.fds(&fds)).is_err() {
+                        return reader.join().is_ok() as i32;
+                    }
+                }
+            })
+            .unwrap();
+        mine.write_all(&[1; 5000]).unwrap();
+        let received = mine.recv_message(&mut [0; 8], 2).unwrap();
+        assert_eq!(received.fds.len(), 2);
+        std::thread::sleep(Duration::from_micros(round * 37 % 1500));
+        child.kill(Signal::Kill).unwrap();
+        assert_eq!(child.wait(), Ok(Exit::Signal(Signal::Kill as i32)));
+        let mut rest = Vec::new();
+        // SHUT 5: it left data unread, or it did not.
+        let end = mine.read_to_end(&mut rest);
+        assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+        host.with_machine(|machine| machine.check()).unwrap();
+    }
+}
+
+#[test]
+fn a_model_that_breaks_says_so_to_those_who_wait() {
+    let host = quiet();
+    let (left, mut right) = UnixStream::pair(&host).unwrap();
+    let reader = host.spawn("reader", move || right.read(&mut [0]).map(drop).is_ok());
+    let_others_wait();
+    let broken = host.clone();
+    let breaker = std::thread::spawn(move || broken.with_machine(|_| panic!("on purpose")));
+    assert!(breaker.join().is_err());
+    let panicked = reader.join().unwrap_err();
+    assert!(panicked.0.contains("another thread panicked inside the model"), "{panicked}");
+    // Its close fails, and harms nobody.
+    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(left)));
+    assert!(dropped.is_err());
+}
