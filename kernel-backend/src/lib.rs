@@ -21,6 +21,7 @@ pub mod diag;
 mod host;
 mod raw;
 mod std_io;
+pub mod worker;
 
 use afunix::{Backend, Call, Errno};
 

@@ -6,5 +6,5 @@
 
 pub mod calls;
 pub mod conformance;
-// DIFF
+pub mod differential;
 pub mod raw;

@@ -49,9 +49,7 @@ fn cycle_is_collected_later<H: Host>(h: &H) {
     for fd in [a, b, cargo] {
         close(h, fd).unwrap();
     }
-    h.sleep(Duration::from_millis(50));
-    let idle = poll(h, watch);
-    assert_eq!(idle, mask("o"), "no socket was released yet");
+    // Whether it is still there is not asked: on the kernel a stranger's close collects it, too.
     let other = socket(h, DGRAM).unwrap();
     close(h, other).unwrap();
     assert!(hangs_up(h, watch));

@@ -1,0 +1,208 @@
+//! Generated programs of calls, in lock-step on the model and on the kernel.
+//!
+//! A *program* is a list of *steps*: a process, and a *request*, which is a call whose descriptors are
+//! *slots* ("what the third step made") instead of numbers. The model runs it first; that turns slots into
+//! numbers. Worker processes then make the very same calls on the kernel, and every *answer* (return value,
+//! errno, every byte written, and after it the readiness and queue sizes of all the process has open) is
+//! compared. The first difference is a *divergence*; it is shrunk to a short program that still shows one.
+//!
+//! No call waits: a step that the model would block is left out, and a worker that blocks is a
+//! divergence. Two things of the kernel happen at their own time and are avoided: collecting cycles of
+//! sockets in flight (one type of socket per program may be sent and never carries), and names that the
+//! kernel draws by chance (compared as a bijection).
+
+mod answer;
+mod compare;
+mod generate;
+mod kernel;
+mod model;
+mod perform;
+mod program;
+mod show;
+mod shrink;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use afunix_model::profile::Profile;
+use rand_core::SeedableRng;
+use rand_pcg::Pcg64;
+
+pub use program::Program;
+
+/// What to run.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// How many calls to compare, at least; programs are run to their ends.
+    pub steps: u64,
+    /// The seed: the same seed gives the same programs.
+    pub seed: u64,
+    /// What the model models; faults planted in it are in here.
+    pub profile: Profile,
+    /// Set by another thread or a signal handler to stop after the program under way.
+    pub stop: &'a AtomicBool,
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Calls compared.
+    pub steps: u64,
+    /// Programs run.
+    pub programs: u64,
+    /// Programs run to shrink a divergence; 0 while none was met.
+    pub shrinking: u64,
+}
+
+/// A run without divergence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Calls compared.
+    pub steps: u64,
+    /// Programs run.
+    pub programs: u64,
+    /// Steps left out because the call would have waited.
+    pub waiting: u64,
+    /// How often each call was made, and how often it succeeded.
+    pub calls: BTreeMap<&'static str, (u64, u64)>,
+    /// How often each error was met.
+    pub errors: BTreeMap<String, u64>,
+}
+
+/// The model and the kernel answered differently.
+#[derive(Clone, Debug)]
+pub struct Divergence {
+    /// The program, shrunk.
+    pub program: Program,
+    /// Number of the program in the run, from 0.
+    pub number: u64,
+    /// The run's seed.
+    pub seed: u64,
+    /// The program and both answers, to be read.
+    pub report: String,
+}
+
+/// Why a run has no summary.
+#[derive(Debug)]
+pub enum Failure {
+    /// A difference.
+    Diverged(Box<Divergence>),
+    /// The workers could not be run: no memory, no process, no directory.
+    Unable(std::io::Error),
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure::Unable(error)
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (calls, number, seed) = (self.program.calls(), self.number, self.seed);
+        writeln!(f, "seed {seed}, program {number}: diverges, shrunk to {calls} calls")?;
+        f.write_str(&self.report)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Diverged(divergence) => divergence.fmt(f),
+            Failure::Unable(error) => write!(f, "the kernel's side cannot be run: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Runs programs until enough calls were compared, or to the first divergence, which is shrunk.
+///
+/// Needs a kernel like the profile's; as root it also tries other users. May be called from a program with
+/// several threads.
+pub fn run(
+    options: &Options<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Summary, Box<Failure>> {
+    let mut random = Pcg64::seed_from_u64(options.seed);
+    let mut runner = Runner::new(options.profile.clone()).map_err(|e| Box::new(e.into()))?;
+    let mut summary = Summary::default();
+    while summary.steps < options.steps && !options.stop.load(Ordering::Relaxed) {
+        let program = generate::program(&mut random, runner.is_root());
+        let number = summary.programs;
+        let found = runner.run(&program, &mut summary).map_err(Box::new)?;
+        if let Some(found) = found {
+            let (steps, programs) = (summary.steps, number + 1);
+            let mut tell = |shrinking| progress(Progress { steps, programs, shrinking });
+            let program = shrink::shrink(&mut runner, program, &found, &mut tell);
+            let report = show::report(&mut runner, &program).map_err(Box::new)?;
+            let divergence = Divergence { program, number, seed: options.seed, report };
+            return Err(Box::new(Failure::Diverged(Box::new(divergence))));
+        }
+        progress(Progress { steps: summary.steps, programs: summary.programs, shrinking: 0 });
+    }
+    Ok(summary)
+}
+
+/// What a difference looks like, so that shrinking keeps to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    /// Index of the step.
+    step: usize,
+    /// The call.
+    call: &'static str,
+    /// What differs, in words.
+    what: String,
+}
+
+/// Runs programs on both sides.
+struct Runner {
+    profile: Profile,
+    kernel: kernel::Kernel,
+}
+
+impl Runner {
+    fn new(profile: Profile) -> std::io::Result<Runner> {
+        Ok(Runner { profile, kernel: kernel::Kernel::new()? })
+    }
+
+    fn is_root(&self) -> bool {
+        self.kernel.user == 0
+    }
+
+    /// Runs one program on both sides; tells the first difference.
+    fn run(&mut self, program: &Program, summary: &mut Summary) -> Result<Option<Found>, Failure> {
+        let both = self.both(program)?;
+        let found = compare::first_difference(program, &both);
+        summary.programs += 1;
+        let end = found.as_ref().map_or(program.steps.len(), |found| found.step);
+        for (step, done) in program.steps[..end].iter().zip(&both.model.done) {
+            let Some(done) = done else {
+                summary.waiting += 1;
+                continue;
+            };
+            summary.steps += 1;
+            let count = summary.calls.entry(step.request.name()).or_default();
+            count.0 += 1;
+            match done.answer.result() {
+                Ok(_) => count.1 += 1,
+                Err(errno) => *summary.errors.entry(format!("{errno:?}")).or_default() += 1,
+            }
+        }
+        Ok(found)
+    }
+
+    fn both(&mut self, program: &Program) -> Result<Both, Failure> {
+        let prefix = self.kernel.fresh_prefix();
+        let model = model::run(&self.profile, program, &prefix, self.kernel.user);
+        let kernel = self.kernel.run(program, &model, &prefix)?;
+        Ok(Both { model, kernel })
+    }
+}
+
+/// What both sides answered.
+struct Both {
+    model: model::Ran,
+    kernel: kernel::Ran,
+}

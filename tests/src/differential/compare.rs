@@ -1,0 +1,126 @@
+//! Comparing answers.
+//!
+//! Some bytes are rightly different: process ids, and the names that autobind draws. They are compared as
+//! a bijection: what stands for what is settled at the first meeting, and has to stay so.
+
+use std::collections::BTreeMap;
+
+use afunix::control::SCM_CREDENTIALS;
+use afunix::options::SO_PEERCRED;
+
+use super::answer::{Answer, Tag};
+use super::program::{Program, Request};
+use super::{Both, Found};
+
+/// The first step whose answers differ.
+pub(super) fn first_difference(program: &Program, both: &Both) -> Option<Found> {
+    let mut pairs = Pairs::new(both);
+    for (index, step) in program.steps.iter().enumerate() {
+        let found = |what: String| Some(Found { step: index, call: step.request.name(), what });
+        let Some(model) = both.model.done.get(index) else {
+            let said = both.model.broken.as_deref().unwrap_or("no reason");
+            return found(format!("the model broke: {said}"));
+        };
+        let Some(model) = model else { continue };
+        let Some(kernel) = &both.kernel.done[index] else {
+            return found(format!("the kernel's worker stopped: {:?}", both.kernel.stopped));
+        };
+        let kernel = pairs.translate(&step.request, kernel, &model.answer);
+        if let Some(what) = difference(&model.answer, &kernel) {
+            return found(what);
+        }
+    }
+    None
+}
+
+/// Which field differs first.
+fn difference(model: &Answer, kernel: &Answer) -> Option<String> {
+    let differs = model.fields.iter().zip(&kernel.fields).find(|(one, other)| one != other);
+    if let Some(((tag, _), _)) = differs {
+        return Some(format!("{tag:?}"));
+    }
+    (model.fields.len() != kernel.fields.len()).then(|| "fields".to_owned())
+}
+
+/// What on the kernel stands for what in the model.
+pub(super) struct Pairs {
+    pids: Vec<(i32, i32)>,
+    /// The five digits of autobound names: the kernel's, the model's.
+    drawn: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The same, the other way round.
+    taken: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Pairs {
+    pub(super) fn new(both: &Both) -> Pairs {
+        let pids = both.kernel.pids.iter().copied().zip(both.model.pids.iter().copied());
+        Pairs { pids: pids.collect(), drawn: BTreeMap::new(), taken: BTreeMap::new() }
+    }
+
+    /// The kernel's answer in the model's terms.
+    pub(super) fn translate(
+        &mut self,
+        request: &Request,
+        kernel: &Answer,
+        model: &Answer,
+    ) -> Answer {
+        let mut kernel = kernel.clone();
+        for (index, (tag, bytes)) in kernel.fields.iter_mut().enumerate() {
+            let of_model = model.fields.get(index).map_or(&[][..], |(_, bytes)| bytes);
+            match tag {
+                Tag::Name => self.translate_name(&mut bytes[4..], of_model.get(4..).unwrap_or(&[])),
+                Tag::Control => self.translate_control(&mut bytes[4..]),
+                Tag::Value if is_peercred(request) => self.translate_pid(&mut bytes[4..]),
+                _ => {}
+            }
+        }
+        kernel
+    }
+
+    fn translate_name(&mut self, kernel: &mut [u8], model: &[u8]) {
+        let is_drawn = |name: &[u8]| {
+            let digit = |byte: &u8| b"0123456789abcdef".contains(byte);
+            name.len() == 8 && name[2] == 0 && name[3..].iter().all(digit)
+        };
+        if !is_drawn(kernel) || !is_drawn(model) {
+            return;
+        }
+        let (of_kernel, of_model) = (kernel[3..].to_vec(), model[3..].to_vec());
+        let met = self.taken.contains_key(&of_model);
+        if !met && !self.drawn.contains_key(&of_kernel) {
+            self.taken.insert(of_model.clone(), of_kernel.clone());
+            self.drawn.insert(of_kernel.clone(), of_model);
+        }
+        if let Some(stands_for) = self.drawn.get(&of_kernel) {
+            kernel[3..].copy_from_slice(stands_for);
+        }
+    }
+
+    /// Every SCM_CREDENTIALS, also one that was cut.
+    fn translate_control(&self, control: &mut [u8]) {
+        let mut at = 0;
+        while at + 16 <= control.len() {
+            let word = |at: usize| control[at..].first_chunk::<4>().map(|w| u32::from_ne_bytes(*w));
+            let (Some(len), Some(kind)) = (word(at), word(at + 12)) else { return };
+            let len = (len as usize).clamp(16, control.len() - at);
+            if kind == SCM_CREDENTIALS as u32 {
+                self.translate_pid(&mut control[at + 16..at + len]);
+            }
+            at += len.next_multiple_of(8);
+        }
+    }
+
+    fn translate_pid(&self, bytes: &mut [u8]) {
+        let cut = bytes.len().min(4);
+        for (kernel, model) in &self.pids {
+            if bytes[..cut] == kernel.to_ne_bytes()[..cut] && cut > 0 {
+                bytes[..cut].copy_from_slice(&model.to_ne_bytes()[..cut]);
+                return;
+            }
+        }
+    }
+}
+
+fn is_peercred(request: &Request) -> bool {
+    matches!(request, Request::Getsockopt { option, .. } if *option == SO_PEERCRED)
+}

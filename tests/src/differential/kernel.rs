@@ -1,0 +1,138 @@
+//! The kernel's side: worker processes make the calls that the model made.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+use afunix::{Backend, Call, Errno};
+use afunix_kernel_backend::worker::{Plan, Stopped, Turn, Workers};
+
+use super::answer::Answer;
+use super::model;
+use super::perform::{Side, look, perform};
+use super::program::{Program, Slot};
+
+/// Bytes for the answers of one program.
+const ROOM: usize = 64 << 20;
+/// A program takes milliseconds.
+const LIMIT_SECS: u32 = 10;
+
+/// Worker processes, and a directory for each program.
+pub(super) struct Kernel {
+    workers: Workers,
+    directory: PathBuf,
+    programs: u64,
+    /// Who runs this.
+    pub(super) user: u32,
+}
+
+/// What the kernel made of a program.
+pub(super) struct Ran {
+    /// Per step: `None` for one left out, and for all after the last that was made.
+    pub(super) done: Vec<Option<Answer>>,
+    /// The processes' ids.
+    pub(super) pids: Vec<i32>,
+    /// Why the step after the last answer has none.
+    pub(super) stopped: Option<Stopped>,
+}
+
+impl Kernel {
+    pub(super) fn new() -> io::Result<Kernel> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("afunix-diff-{}-{number}", std::process::id());
+        // In memory where that can be had: a program makes and removes some files, thousands of times.
+        let shared = PathBuf::from("/dev/shm");
+        let parent = if shared.is_dir() { shared } else { std::env::temp_dir() };
+        let directory = parent.join(name);
+        std::fs::create_dir(&directory)?;
+        let user = std::fs::metadata("/proc/self")?.uid();
+        Ok(Kernel { workers: Workers::new(ROOM)?, directory, programs: 0, user })
+    }
+
+    /// What stands before the abstract names of the next program: no other process uses it.
+    pub(super) fn fresh_prefix(&mut self) -> Vec<u8> {
+        self.programs += 1;
+        format!("afx{}-{}-", std::process::id(), self.programs).into_bytes()
+    }
+
+    pub(super) fn run(
+        &mut self,
+        program: &Program,
+        model: &model::Ran,
+        prefix: &[u8],
+    ) -> io::Result<Ran> {
+        let made = |(index, done): (usize, &Option<model::Done>)| done.as_ref().map(|_| index);
+        let steps: Vec<usize> = model.done.iter().enumerate().filter_map(made).collect();
+        let turns: Vec<usize> = steps.iter().map(|step| program.steps[*step].process).collect();
+        let plan = Plan {
+            turns: &turns,
+            workers: program.processes,
+            before_fork: steps.iter().filter(|step| **step < program.before_fork).count(),
+            limit_secs: LIMIT_SECS,
+        };
+        let place = self.directory.join(self.programs.to_string());
+        std::fs::create_dir(&place)?;
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o1777))?;
+        let setup = || {
+            std::env::set_current_dir(&place).expect("the program's directory");
+            let _ = afunix_kernel_backend::Kernel.call(&mut Call::Umask { mask: 0o022 });
+        };
+        let perform_turn = |turn: Turn, bytes: &mut Vec<u8>| {
+            let step = steps[turn.index];
+            let done = model.done[step].as_ref().expect("only steps that were made are turns");
+            let numbers = RefCell::new(done.numbers.iter().copied());
+            let mut side = OnKernel { numbers: &numbers, turn, prefix };
+            let request = &program.steps[step].request;
+            let mut answer = perform(&mut side, request).expect("the kernel has answered");
+            look(&mut side, &mut answer);
+            answer.encode(bytes);
+        };
+        let outcome = self.workers.run(plan, &setup, &perform_turn);
+        std::fs::remove_dir_all(&place)?;
+        let outcome = outcome?;
+        let mut done = vec![None; model.done.len()];
+        for (step, answer) in steps.iter().zip(&outcome.answers) {
+            done[*step] = Some(Answer::decode(answer));
+        }
+        let pids = outcome.pids[..program.processes].to_vec();
+        Ok(Ran { done, pids, stopped: outcome.stopped })
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        // A directory that stays behind does no harm.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+struct OnKernel<'a, I> {
+    numbers: &'a RefCell<I>,
+    turn: Turn,
+    prefix: &'a [u8],
+}
+
+impl<I: Iterator<Item = i32>> Side for OnKernel<'_, I> {
+    fn number(&mut self, _slot: Slot) -> i32 {
+        self.numbers.borrow_mut().next().expect("both sides ask for the same slots")
+    }
+
+    fn cargo(&mut self, slot: Slot, _carrier: i32) -> i32 {
+        self.number(slot)
+    }
+
+    fn pid(&self, process: usize) -> i32 {
+        self.turn.pids.get(process).copied().unwrap_or(0)
+    }
+
+    fn prefix(&self) -> &[u8] {
+        self.prefix
+    }
+
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Option<Result<usize, Errno>> {
+        Some(afunix_kernel_backend::Kernel.call(call))
+    }
+}

@@ -1,0 +1,234 @@
+//! The model's side: runs a program first, and so turns its slots into numbers.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use afunix::call::OptionOut;
+use afunix::control::{SCM_RIGHTS, messages};
+use afunix::options::{SO_TYPE, SOL_SOCKET};
+use afunix::{Call, Errno, Pid, Tid};
+use afunix_model::Machine;
+use afunix_model::machine::{Resume, Step as Outcome};
+use afunix_model::profile::Profile;
+
+use super::answer::{Answer, Tag};
+use super::perform::{Side, look, perform};
+use super::program::{Program, Request, Slot};
+use crate::raw::fd;
+
+/// A number that is never open: the programs' tables end below it.
+const NEVER: i32 = 999;
+/// Invariants are recomputed after so many steps.
+const CHECKED_EVERY: usize = 64;
+
+/// What the model made of a program.
+pub(super) struct Ran {
+    /// Per step: `None` for one left out because its call would have waited.
+    pub(super) done: Vec<Option<Done>>,
+    /// The processes' ids.
+    pub(super) pids: Vec<i32>,
+    /// What a panic or a broken invariant said; the steps end there.
+    pub(super) broken: Option<String>,
+}
+
+/// A step that was made.
+pub(super) struct Done {
+    /// The numbers of its slots, in the order in which they were asked for.
+    pub(super) numbers: Vec<i32>,
+    /// What came of it.
+    pub(super) answer: Answer,
+}
+
+/// Runs a program, as a user.
+pub(super) fn run(profile: &Profile, program: &Program, prefix: &[u8], user: u32) -> Ran {
+    let mut state = State::new(profile.clone(), program, prefix);
+    if user != 0 {
+        let call = &mut Call::Setids { uid: user, gid: user, groups: &[] };
+        assert_eq!(state.call(call), Some(Ok(0)), "a fresh machine's process is root");
+    }
+    let mut done = Vec::with_capacity(program.steps.len());
+    let mut broken = None;
+    for (index, step) in program.steps.iter().enumerate() {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            if index == program.before_fork {
+                state.fork(program.processes);
+            }
+            state.process = step.process;
+            let made = state.step(&step.request);
+            if index % CHECKED_EVERY == CHECKED_EVERY - 1 {
+                state.check();
+            }
+            made
+        }));
+        match outcome {
+            Ok(made) => done.push(made),
+            Err(panic) => {
+                broken = Some(message(panic.as_ref()));
+                break;
+            }
+        }
+    }
+    let pids = state.processes.iter().map(|(pid, _)| pid.0).collect();
+    Ran { done, pids, broken }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no message").to_owned()
+}
+
+struct State<'a> {
+    machine: Machine,
+    processes: Vec<(Pid, Tid)>,
+    /// What each slot stands for, per process.
+    slots: Vec<BTreeMap<u16, i32>>,
+    process: usize,
+    cargo: i32,
+    prefix: &'a [u8],
+    numbers: Vec<i32>,
+}
+
+impl<'a> State<'a> {
+    fn new(profile: Profile, program: &Program, prefix: &'a [u8]) -> Self {
+        let mut state = State {
+            machine: Machine::new(profile),
+            processes: vec![(Pid(1), Tid(1))],
+            slots: vec![BTreeMap::new()],
+            process: 0,
+            cargo: program.cargo,
+            prefix,
+            numbers: Vec::new(),
+        };
+        // The kernel's directory is the program's own, and its table holds 0 to 2.
+        state.call(&mut Call::Chdir { path: b"/tmp" });
+        state.call(&mut Call::Umask { mask: 0o022 });
+        state
+    }
+
+    fn fork(&mut self, processes: usize) {
+        for _ in 1..processes {
+            let child = self.machine.fork(Pid(1)).expect("the model forks");
+            while self.machine.next_effect().is_some() {}
+            self.processes.push(child);
+            self.slots.push(self.slots[0].clone());
+        }
+    }
+
+    fn check(&self) {
+        if let Err(violation) = self.machine.check() {
+            panic!("broken invariant: {violation:?}");
+        }
+    }
+
+    fn step(&mut self, request: &Request) -> Option<Done> {
+        self.numbers.clear();
+        let mut answer = perform(self, request)?;
+        let numbers = self.numbers.clone();
+        self.note(request, &answer);
+        look(self, &mut answer);
+        Some(Done { numbers, answer })
+    }
+
+    /// Puts the descriptors that the step made into their slots.
+    fn note(&mut self, request: &Request, answer: &Answer) {
+        let Ok(result) = answer.result() else { return };
+        let slots = &mut self.slots[self.process];
+        match request {
+            Request::Socketpair { into, .. } => {
+                let pair = answer.field(Tag::Pair).expect("a socketpair has two numbers");
+                for (slot, number) in into.iter().zip(words(pair)) {
+                    slots.insert(*slot, number);
+                }
+            }
+            Request::Receive { into, .. } => {
+                let control = answer.field(Tag::Control).unwrap_or(&[0; 4]);
+                let all = messages(&control[4..]).map_while(Result::ok);
+                let rights = all.filter(|message| message.kind == SCM_RIGHTS);
+                let numbers = rights.flat_map(|message| words(message.data));
+                for (slot, number) in (*into..).zip(numbers) {
+                    slots.insert(slot, number);
+                }
+            }
+            Request::Fcntl { into, command, .. } => {
+                use afunix::call::Fcntl::{Dupfd, DupfdCloexec};
+                if matches!(command, Dupfd(_) | DupfdCloexec(_)) {
+                    slots.insert(*into, result as i32);
+                }
+            }
+            Request::Socket { into, .. }
+            | Request::Accept { into, .. }
+            | Request::Dup { into, .. }
+            | Request::Dup2 { into, .. }
+            | Request::Dup3 { into, .. }
+            | Request::Open { into, .. } => {
+                slots.insert(*into, result as i32);
+            }
+            _ => {}
+        }
+    }
+
+    fn find(&self, slot: Slot) -> i32 {
+        match slot {
+            Slot::Made(slot) => self.slots[self.process].get(&slot).copied().unwrap_or(NEVER),
+            Slot::Console => 0,
+            Slot::Negative => -1,
+        }
+    }
+
+    /// The type of the socket with this number, if it is one.
+    fn kind(&mut self, number: i32) -> Option<i32> {
+        let mut buffer = [0; 4];
+        let mut value = OptionOut::new(&mut buffer);
+        let (level, option) = (SOL_SOCKET, SO_TYPE);
+        let mut call = Call::Getsockopt { fd: fd(number), level, option, value: &mut value };
+        let found = self.call(&mut call)?.is_ok();
+        found.then(|| i32::from_ne_bytes(buffer))
+    }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = i32> {
+    let words = bytes.chunks_exact(4);
+    words.map(|word| i32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
+}
+
+impl Side for State<'_> {
+    fn number(&mut self, slot: Slot) -> i32 {
+        let number = self.find(slot);
+        self.numbers.push(number);
+        number
+    }
+
+    fn cargo(&mut self, slot: Slot, carrier: i32) -> i32 {
+        let number = self.find(slot);
+        // Sockets of one type only are sent, over sockets of the others: no cycle can come to be.
+        let carries = self.kind(carrier).is_some_and(|kind| kind != self.cargo);
+        let fits = self.kind(number).is_none_or(|kind| kind == self.cargo && carries);
+        let number = if fits { number } else { 0 };
+        self.numbers.push(number);
+        number
+    }
+
+    fn pid(&self, process: usize) -> i32 {
+        self.processes.get(process).map_or(0, |(pid, _)| pid.0)
+    }
+
+    fn prefix(&self) -> &[u8] {
+        self.prefix
+    }
+
+    fn call(&mut self, call: &mut Call<'_, '_>) -> Option<Result<usize, Errno>> {
+        let thread = self.processes[self.process].1;
+        let outcome = self.machine.step(Duration::ZERO, thread, call, Resume::First);
+        while self.machine.next_effect().is_some() {}
+        match outcome {
+            Outcome::Done(result) => Some(result),
+            Outcome::Blocked { ticket, .. } => {
+                self.machine.cancel(ticket);
+                while self.machine.next_effect().is_some() {}
+                None
+            }
+        }
+    }
+}

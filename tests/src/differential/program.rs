@@ -1,0 +1,237 @@
+//! Programs: steps whose descriptors are slots.
+
+use afunix::call::Fcntl;
+
+/// A descriptor as a program names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Slot {
+    /// What some step put there, by the number it has in the process that uses it; also after it
+    /// was closed. A slot that nothing was put into stands for a number that is not open.
+    Made(u16),
+    /// Descriptor 0 of every process: the console, or /dev/null; no socket.
+    Console,
+    /// -1.
+    Negative,
+}
+
+/// A name as a program hands it over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// A null pointer and length 0.
+    None,
+    /// A null pointer with a length.
+    Null(i32),
+    /// An unreadable pointer with a length.
+    Fault(i32),
+    /// A path, with its NUL.
+    Path(&'static str),
+    /// One of the program's abstract names.
+    Abstract(u8),
+    /// Any bytes.
+    Raw(Vec<u8>),
+}
+
+/// A piece of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes.
+    pub len: usize,
+    /// Whether it cannot be touched.
+    pub faults: bool,
+}
+
+/// A control message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// SCM_RIGHTS.
+    Rights(Vec<Slot>),
+    /// SCM_CREDENTIALS of a process of the program (by index), and two ids.
+    Credentials {
+        /// Index of the process.
+        process: usize,
+        /// The uid.
+        uid: u32,
+        /// The gid.
+        gid: u32,
+    },
+    /// Any bytes.
+    Raw(Vec<u8>),
+}
+
+/// Room for control messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So many bytes.
+    Bytes(usize),
+    /// So many bytes that cannot be written.
+    Fault(usize),
+}
+
+/// Which call sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendBy {
+    /// write
+    Write,
+    /// writev
+    Writev,
+    /// sendto
+    Sendto(Name),
+    /// sendmsg
+    Sendmsg(Name, Vec<Control>),
+}
+
+/// Which call receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiveBy {
+    /// read
+    Read,
+    /// readv
+    Readv,
+    /// recvfrom
+    Recvfrom(Want),
+    /// recvmsg
+    Recvmsg(Want, Room),
+}
+
+/// Room for a name: [`afunix::NameWant`].
+pub(super) type Want = afunix::NameWant;
+
+/// A call by path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathCall {
+    Mkdir(u32),
+    Rmdir,
+    Unlink,
+    Rename(&'static str),
+    Link(&'static str),
+    Symlink(&'static str),
+    Chmod(u32),
+    Chown(u32, u32),
+    Stat,
+    Lstat,
+}
+
+/// A call, with slots for descriptors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    Socket { domain: i32, kind: i32, protocol: i32, into: u16 },
+    Socketpair { domain: i32, kind: i32, protocol: i32, into: [u16; 2] },
+    Bind { fd: Slot, name: Name },
+    Listen { fd: Slot, backlog: i32 },
+    Accept { fd: Slot, flags: i32, want: Want, into: u16 },
+    Connect { fd: Slot, name: Name },
+    Sockname { fd: Slot, want: Want },
+    Peername { fd: Slot, want: Want },
+    Shutdown { fd: Slot, how: i32 },
+    Getsockopt { fd: Slot, level: i32, option: i32, len: i32 },
+    Setsockopt { fd: Slot, level: i32, option: i32, value: Vec<u8> },
+    Send { fd: Slot, by: SendBy, data: Vec<Piece>, flags: i32 },
+    Receive { fd: Slot, by: ReceiveBy, data: Vec<Piece>, flags: i32, into: u16 },
+    Close { fd: Slot },
+    Dup { fd: Slot, into: u16 },
+    Dup2 { fd: Slot, new: Slot, into: u16 },
+    Dup3 { fd: Slot, new: Slot, flags: i32, into: u16 },
+    Fcntl { fd: Slot, command: Fcntl, into: u16 },
+    Ioctl { fd: Slot, request: u32, value: i32 },
+    Poll { fds: Vec<(Slot, i16)> },
+    Lseek { fd: Slot, offset: u64 },
+    Fstat { fd: Slot },
+    Fchmod { fd: Slot, mode: u32 },
+    Open { path: &'static str, flags: i32, mode: u32, into: u16 },
+    Path { path: &'static str, call: PathCall },
+    Umask { mask: u32 },
+    Limit { descriptors: u32 },
+    Become { user: u32 },
+}
+
+/// A call of one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Index of the process.
+    pub process: usize,
+    /// The call.
+    pub request: Request,
+}
+
+/// A list of steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// How many processes there are.
+    pub processes: usize,
+    /// The first steps, all of process 0, after which the other processes are forked from it.
+    pub before_fork: usize,
+    /// The type of socket that may be sent, and never carries sockets.
+    pub cargo: i32,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+impl Program {
+    /// How many calls it makes.
+    pub fn calls(&self) -> usize {
+        self.steps.len()
+    }
+}
+
+impl Request {
+    /// The system call's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Request::Socket { .. } => "socket",
+            Request::Socketpair { .. } => "socketpair",
+            Request::Bind { .. } => "bind",
+            Request::Listen { .. } => "listen",
+            Request::Accept { .. } => "accept4",
+            Request::Connect { .. } => "connect",
+            Request::Sockname { .. } => "getsockname",
+            Request::Peername { .. } => "getpeername",
+            Request::Shutdown { .. } => "shutdown",
+            Request::Getsockopt { .. } => "getsockopt",
+            Request::Setsockopt { .. } => "setsockopt",
+            Request::Send { by, .. } => match by {
+                SendBy::Write => "write",
+                SendBy::Writev => "writev",
+                SendBy::Sendto(_) => "sendto",
+                SendBy::Sendmsg(..) => "sendmsg",
+            },
+            Request::Receive { by, .. } => match by {
+                ReceiveBy::Read => "read",
+                ReceiveBy::Readv => "readv",
+                ReceiveBy::Recvfrom(_) => "recvfrom",
+                ReceiveBy::Recvmsg(..) => "recvmsg",
+            },
+            Request::Close { .. } => "close",
+            Request::Dup { .. } => "dup",
+            Request::Dup2 { .. } => "dup2",
+            Request::Dup3 { .. } => "dup3",
+            Request::Fcntl { .. } => "fcntl",
+            Request::Ioctl { .. } => "ioctl",
+            Request::Poll { .. } => "poll",
+            Request::Lseek { .. } => "lseek",
+            Request::Fstat { .. } => "fstat",
+            Request::Fchmod { .. } => "fchmod",
+            Request::Open { .. } => "open",
+            Request::Path { call, .. } => call.name(),
+            Request::Umask { .. } => "umask",
+            Request::Limit { .. } => "prlimit",
+            Request::Become { .. } => "setresuid",
+        }
+    }
+}
+
+impl PathCall {
+    fn name(self) -> &'static str {
+        match self {
+            PathCall::Mkdir(_) => "mkdir",
+            PathCall::Rmdir => "rmdir",
+            PathCall::Unlink => "unlink",
+            PathCall::Rename(_) => "rename",
+            PathCall::Link(_) => "link",
+            PathCall::Symlink(_) => "symlink",
+            PathCall::Chmod(_) => "chmod",
+            PathCall::Chown(..) => "chown",
+            PathCall::Stat => "stat",
+            PathCall::Lstat => "lstat",
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The model against the running kernel, call by call.
+
+use std::sync::atomic::AtomicBool;
+
+use afunix_model::profile::{Planted, Profile};
+use afunix_tests::differential::{Failure, Options, Summary, run};
+
+/// Calls per run: a slice; `afunix diff --steps N` runs more.
+const STEPS: u64 = 20_000;
+
+fn diff(steps: u64, seed: u64, profile: Profile) -> Result<Summary, Box<Failure>> {
+    run(&Options { steps, seed, profile, stop: &AtomicBool::new(false) }, &mut |_| ())
+}
+
+#[test]
+fn agrees_with_the_kernel_for_a_fixed_seed() {
+    let seed = std::env::var("AFUNIX_DIFF_SEED").ok().and_then(|seed| seed.parse().ok());
+    agrees(seed.unwrap_or(1));
+}
+
+#[test]
+fn agrees_with_the_kernel_for_a_fresh_seed() {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seed = since.expect("a clock after 1970").as_nanos() as u64;
+    println!("seed {seed}");
+    agrees(seed);
+}
+
+fn agrees(seed: u64) {
+    let steps = std::env::var("AFUNIX_DIFF_STEPS").ok().and_then(|steps| steps.parse().ok());
+    let begin = std::time::Instant::now();
+    match diff(steps.unwrap_or(STEPS), seed, Profile::linux_6_18()) {
+        Ok(summary) => println!("{summary:#?}\nin {:?}", begin.elapsed()),
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+/// A fault planted in the model is found and shrunk.
+fn finds(planted: Planted) {
+    let profile = Profile { planted, ..Profile::linux_6_18() };
+    match diff(200_000, 7, profile).map_err(|failure| *failure) {
+        Err(Failure::Diverged(divergence)) => {
+            println!("{planted:?}: {divergence}");
+            assert!(divergence.program.calls() <= 6, "{planted:?} shrunk badly: {divergence}");
+        }
+        Err(failure) => panic!("{failure}"),
+        Ok(_) => panic!("{planted:?} was not found"),
+    }
+}
+
+#[test]
+fn finds_a_freed_part_of_a_buffer() {
+    finds(Planted::PARTIAL_READ_FREES_MEMORY);
+}
+
+#[test]
+fn finds_a_backlog_off_by_one() {
+    finds(Planted::BACKLOG_OFF_BY_ONE);
+}
+
+#[test]
+fn finds_a_read_that_merges_past_rights() {
+    finds(Planted::READ_MERGES_PAST_RIGHTS);
+}
