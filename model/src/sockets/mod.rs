@@ -38,6 +38,9 @@ mod socket;
 mod waiting;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use afunix::{Errno, SocketFlags, SocketType};
