@@ -1,7 +1,7 @@
 //! Which thread of which machine an OS thread is.
 //!
-//! An OS thread may be a thread of several machines (a test that makes one after the other). One that no
-//! machine started is taken in at its first call, and leaves when it ends.
+//! An OS thread may be a thread of several machines (a test that makes one after the other). One
+//! that no machine started is taken in at its first call, and leaves when it ends.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};

@@ -1,8 +1,9 @@
 //! The model in real time: OS threads over the model.
 //!
-//! [`Threads`] is a [`Host`](afunix::Host) whose calls are answered by the model and whose threads are std's:
-//! a blocked call blocks its thread. Its processes are groups of threads. Time is the clock, and who comes
-//! first is the system's scheduler's choice: for a choice that can be repeated there is the simulator.
+//! [`Threads`] is a [`Host`](afunix::Host) whose calls are answered by the model and whose threads
+//! are std's: a blocked call blocks its thread. Its processes are groups of threads. Time is the
+//! clock, and who comes first is the system's scheduler's choice: for a choice that can be repeated
+//! there is the simulator.
 //!
 //! ```
 //! use std::io::{Read, Write};

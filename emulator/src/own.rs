@@ -6,7 +6,7 @@ use afunix::net::OwnedFd;
 
 /// Takes over `number`, which the host hands out once.
 pub(crate) fn take_over<B: Backend + Clone>(host: &B, number: i32) -> OwnedFd<B> {
-    // SAFETY: the process was started with this number, and the host strikes it off its list before it
-    // calls. On the model a wrong number could at worst be answered with EBADF.
+    // SAFETY: the process was started with this number, and the host strikes it off its list before
+    // it calls. On the model a wrong number could at worst be answered with EBADF.
     unsafe { OwnedFd::from_raw(host.clone(), number) }
 }

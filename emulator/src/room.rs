@@ -1,10 +1,10 @@
 //! The waiting: a [`Room`] is a lock around a value, with those who sleep in it.
 //!
-//! One lock guards the value and the list of sleepers. A sleeper is entered under the lock under which it
-//! learned that it has to wait, and is taken out by whoever wakes it: *being on the list is being asleep*. So
-//! a wake-up can neither come too early (the sleeper is on the list before anyone else has the lock) nor be
-//! forgotten (the list remembers it, whatever the condition variable does). Checked by loom in
-//! `tests/loom.rs`.
+//! One lock guards the value and the list of sleepers. A sleeper is entered under the lock under
+//! which it learned that it has to wait, and is taken out by whoever wakes it: *being on the list
+//! is being asleep*. So a wake-up can neither come too early (the sleeper is on the list before
+//! anyone else has the lock) nor be forgotten (the list remembers it, whatever the condition
+//! variable does). Checked by loom in `tests/loom.rs`.
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -76,8 +76,8 @@ pub struct Held<'a, T> {
 }
 
 impl<T> Held<'_, T> {
-    /// Releases the lock and sleeps until `ticket` is woken (`true`), or nothing is left of the time
-    /// (`false`). `left` tells how much is; `None` is for ever. `of` is the sleeper's process.
+    /// Releases the lock and sleeps until `ticket` is woken (`true`), or nothing is left of the
+    /// time (`false`). `left` tells how much is; `None` is for ever. `of` is the sleeper's process.
     pub fn wait(mut self, ticket: Ticket, of: Pid, left: impl Fn() -> Option<Duration>) -> bool {
         let mut inner = self.inner.take().expect("the lock is held until it is waited with");
         let condvar = Arc::new(Condvar::new());

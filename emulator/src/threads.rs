@@ -1,8 +1,9 @@
 //! [`Threads`]: a host of OS threads over one machine.
 //!
-//! A *handle* stands for a process of a *world*, which is a machine with its lock and its clock. Which of the
-//! process's threads makes a call, `here` knows. When a process ends, its threads unwind from their next
-//! call, or from the one that they wait in, up to the root that the host gave them.
+//! A *handle* stands for a process of a *world*, which is a machine with its lock and its clock.
+//! Which of the process's threads makes a call, `here` knows. When a process ends, its threads
+//! unwind from their next call, or from the one that they wait in, up to the root that the host
+//! gave them.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -32,12 +33,12 @@ struct Gone;
 
 /// A process on the model, whose threads are the system's.
 ///
-/// Clones stand for the same process. A thread that the host did not start (`std::thread::spawn`) is taken
-/// in as one of the process at its first call.
+/// Clones stand for the same process. A thread that the host did not start (`std::thread::spawn`)
+/// is taken in as one of the process at its first call.
 ///
 /// # Panics
-/// A call panics if a thread of another process makes it: a child has the handle that its body is given, and
-/// the descriptors of its `ProcessSpec`.
+/// A call panics if a thread of another process makes it: a child has the handle that its body is
+/// given, and the descriptors of its `ProcessSpec`.
 #[derive(Clone)]
 pub struct Threads(Emulated<Handle>);
 
@@ -81,7 +82,8 @@ impl Default for Threads {
 }
 
 impl Threads {
-    /// Process 1 of a new machine; the calling thread is its first. What is printed goes to standard output.
+    /// Process 1 of a new machine; the calling thread is its first. What is printed goes to
+    /// standard output.
     pub fn new() -> Self {
         Threads::with_profile(Profile::default())
     }
@@ -102,8 +104,8 @@ impl Threads {
         Threads(Emulated(Handle { world, pid }))
     }
 
-    /// Runs `main` as process 1 of a new machine, on the calling thread. When it returns, every process that
-    /// still runs is killed.
+    /// Runs `main` as process 1 of a new machine, on the calling thread. When it returns, every
+    /// process that still runs is killed.
     pub fn run(main: impl FnOnce(&Threads) -> i32) -> Report {
         Threads::new().run_here(main)
     }
@@ -118,14 +120,14 @@ impl Threads {
         Report { exit, output: self.take_output() }
     }
 
-    /// Copies the directory `dir` of the real system, read through `from` (the kernel backend, say), into the
-    /// machine's file system, to the same path.
+    /// Copies the directory `dir` of the real system, read through `from` (the kernel backend,
+    /// say), into the machine's file system, to the same path.
     pub fn load<B: Backend>(&self, from: &B, dir: &[u8]) -> Result<Loaded, LoadError> {
         self.0.with(|machine| machine.load(from, dir))
     }
 
-    /// Whether what is printed and written to the console goes to standard output too. It does, unless
-    /// this says otherwise.
+    /// Whether what is printed and written to the console goes to standard output too. It does,
+    /// unless this says otherwise.
     pub fn set_echo(&self, echo: bool) {
         self.0.0.world.room.lock().echo = echo;
     }
@@ -147,8 +149,8 @@ impl Threads {
         others.filter(|pid| held.machine.is_alive(*pid)).collect()
     }
 
-    /// Runs a process's body at the root of its first thread, and tells how it ended. (A process that was
-    /// killed has ended already; what is told of it changes nothing.)
+    /// Runs a process's body at the root of its first thread, and tells how it ended. (A process
+    /// that was killed has ended already; what is told of it changes nothing.)
     fn root(&self, body: impl FnOnce() -> i32) -> Exit {
         let ended = catch_unwind(AssertUnwindSafe(body));
         self.0.0.over();
@@ -364,8 +366,8 @@ impl Handle {
 
     fn refuse(&self, user: Pid) -> ! {
         panic!(
-            "a handle of {} was used in a thread of {}: a child has the handle that its body is given, \
-             and the descriptors of its ProcessSpec",
+            "a handle of {} was used in a thread of {}: a child has the handle that its body is \
+             given, and the descriptors of its ProcessSpec",
             self.describe(self.pid),
             self.describe(user),
         );
@@ -466,8 +468,8 @@ impl Park for Handle {
     }
 
     fn gone(&self, call: &Call<'_, '_>) -> Errno {
-        // A destructor closes: it must neither unwind from within another's unwinding, nor is there a
-        // reason to unwind before the next real call.
+        // A destructor closes: it must neither unwind from within another's unwinding, nor is there
+        // a reason to unwind before the next real call.
         if std::thread::panicking() || matches!(call, Call::Close { .. }) {
             return Errno::BADF;
         }

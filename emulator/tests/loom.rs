@@ -1,5 +1,5 @@
-//! Every interleaving of the waiting, with the real machine in the room: no wake-up is lost. And the checker
-//! is shown to find one that was planted.
+//! Every interleaving of the waiting, with the real machine in the room: no wake-up is lost. And
+//! the checker is shown to find one that was planted.
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p afunix-emulator --release --test loom`
 #![cfg(loom)]
@@ -24,7 +24,8 @@ struct Thread {
     order: Order,
 }
 
-/// How many calls went to sleep, over all interleavings of a test (each test is a thread of its own).
+/// How many calls went to sleep, over all interleavings of a test (each test is a thread of its
+/// own).
 mod slept {
     use std::cell::Cell;
 
@@ -119,7 +120,8 @@ impl Park for Thread {
     }
 }
 
-/// A machine with a stream pair, numbers 3 and 4, and a handle for each of `count` threads of process 1.
+/// A machine with a stream pair, numbers 3 and 4, and a handle for each of `count` threads of
+/// process 1.
 fn threads<const COUNT: usize>(order: Order) -> [Emulated<Thread>; COUNT] {
     let pid = Pid(1);
     let room = Arc::new(Room::new(Machine::new(Profile::default())));

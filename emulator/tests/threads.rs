@@ -19,7 +19,8 @@ fn spec(name: &str) -> ProcessSpec<Threads> {
     ProcessSpec::new(name)
 }
 
-/// Long enough for another thread to have gone to sleep in its call, as a rule. No case depends on it.
+/// Long enough for another thread to have gone to sleep in its call, as a rule. No case depends on
+/// it.
 fn let_others_wait() {
     std::thread::sleep(Duration::from_millis(20));
 }

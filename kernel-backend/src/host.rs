@@ -70,9 +70,9 @@ impl Host for Kernel {
             let _ = std::io::stdout().flush();
             status
         };
-        // SAFETY: the caller has one thread. The child never returns from here, so that it drops neither
-        // `spec` nor `body`, nor anything that its caller owns; that `body` uses no handle of the
-        // parent, `process` asks of it.
+        // SAFETY: the caller has one thread. The child never returns from here, so that it drops
+        // neither `spec` nor `body`, nor anything that its caller owns; that `body` uses no handle
+        // of the parent, `process` asks of it.
         let pid = unsafe { raw::fork(setup, run) }?;
         // The parent's copies close here.
         drop(spec);
@@ -108,7 +108,8 @@ impl Host for Kernel {
     fn print(&self, line: &str) {
         let whole = format!("{line}\n");
         let mut rest = whole.as_bytes();
-        // One write, unless standard output takes less. Where it takes nothing there is nobody to tell.
+        // One write, unless standard output takes less. Where it takes nothing there is nobody to
+        // tell.
         while !rest.is_empty() {
             let mut call = Call::Write { fd: Fd::STDOUT, data: Segment::Bytes(rest), progress: 0 };
             match self.call(&mut call) {

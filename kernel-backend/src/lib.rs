@@ -1,8 +1,9 @@
 //! The calls of afunix on the real kernel.
 //!
-//! [`Kernel`] is the backend of production: a [`Call`] becomes the system call of the same name, and a
-//! [`Host`](afunix::Host)'s threads and processes are the system's. It is zero-sized, so that a socket of [`net`]
-//! is four bytes, as std's is. [`from_std`] and [`into_std`] change owners between std and here.
+//! [`Kernel`] is the backend of production: a [`Call`] becomes the system call of the same name,
+//! and a [`Host`](afunix::Host)'s threads and processes are the system's. It is zero-sized, so that
+//! a socket of [`net`] is four bytes, as std's is. [`from_std`] and [`into_std`] change owners
+//! between std and here.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -29,8 +30,9 @@ pub use std_io::{borrow_std, from_std, into_std};
 
 /// The kernel that this program runs on.
 ///
-/// A process of this host is a fork(2) of the caller, which therefore must have one thread; the child's
-/// descriptors are those of its `ProcessSpec`, and the numbers of all that the parent owned are closed.
+/// A process of this host is a fork(2) of the caller, which therefore must have one thread; the
+/// child's descriptors are those of its `ProcessSpec`, and the numbers of all that the parent owned
+/// are closed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kernel;
 

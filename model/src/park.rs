@@ -1,8 +1,9 @@
 //! The machine as a [`Backend`], with one thing left open: how to wait.
 //!
-//! [`Emulated`] performs a call by stepping the machine; what the step woke is told to whoever [`Park`]s
-//! there, and a call that cannot go on parks itself. The machine is locked from the step that says
-//! *blocked* until the caller is entered as one that waits, so that no wake-up can fall between the two.
+//! [`Emulated`] performs a call by stepping the machine; what the step woke is told to whoever
+//! [`Park`]s there, and a call that cannot go on parks itself. The machine is locked from the step
+//! that says *blocked* until the caller is entered as one that waits, so that no wake-up can fall
+//! between the two.
 
 use std::ops::DerefMut;
 
@@ -20,9 +21,10 @@ pub trait Park {
     /// Locks the machine.
     fn lock(&self) -> Self::Guard<'_>;
 
-    /// Releases the machine and waits in one: until `ticket` is woken ([`Resume::Woken`]), `until` has
-    /// passed ([`Resume::TimedOut`]) or a signal came. Taking the guard is what makes a lost wake-up impossible.
-    /// Also returns when the caller's process has ended; the machine then knows its thread no more.
+    /// Releases the machine and waits in one: until `ticket` is woken ([`Resume::Woken`]), `until`
+    /// has passed ([`Resume::TimedOut`]) or a signal came. Taking the guard is what makes a lost
+    /// wake-up impossible. Also returns when the caller's process has ended; the machine then knows
+    /// its thread no more.
     fn wait(&self, held: Self::Guard<'_>, ticket: Ticket, until: Option<Time>) -> Resume;
 
     /// The call that waits by `ticket` can go on.
@@ -41,8 +43,8 @@ pub trait Park {
         let _ = held;
     }
 
-    /// The calling thread's process has ended: it must not run on. Unwinds, or returns what the call is
-    /// to fail with. The machine is not locked.
+    /// The calling thread's process has ended: it must not run on. Unwinds, or returns what the
+    /// call is to fail with. The machine is not locked.
     fn gone(&self, call: &Call<'_, '_>) -> Errno;
 
     /// The machine's clock.
@@ -92,7 +94,8 @@ impl<P: Park> Emulated<P> {
     }
 }
 
-/// Tells all effects. Whether the very ticket that `step` left to wait by was woken: it waits nowhere yet.
+/// Tells all effects. Whether the very ticket that `step` left to wait by was woken: it waits
+/// nowhere yet.
 fn drain<P: Park>(park: &P, held: &mut P::Guard<'_>, step: &Step) -> bool {
     let own = match step {
         Step::Blocked { ticket, .. } => Some(*ticket),

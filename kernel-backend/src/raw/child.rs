@@ -25,12 +25,12 @@ pub(crate) struct Setup<'a> {
     pub(crate) fds: Vec<(i32, i32)>,
 }
 
-/// Starts a child that arranges what `setup` says, runs `body` and exits with the status that it returns.
-/// Returns in the parent alone, and once all is arranged.
+/// Starts a child that arranges what `setup` says, runs `body` and exits with the status that it
+/// returns. Returns in the parent alone, and once all is arranged.
 ///
 /// # Safety
-/// The caller has one thread. `body` uses, and lets go of, no descriptor that the parent owned: in the child
-/// those numbers are closed, or stand for what `setup` put there.
+/// The caller has one thread. `body` uses, and lets go of, no descriptor that the parent owned: in
+/// the child those numbers are closed, or stand for what `setup` put there.
 ///
 /// # Errors
 /// Those of pipe2(2), of fork(2), and what failed in the child.
@@ -91,12 +91,14 @@ fn heard(failure: OwnedFd) -> Option<Errno> {
 
 /// Child: closes a number; there is nobody to tell.
 fn close(number: i32) {
-    // SAFETY: the child owns all of its table, and names here only what the caller promised not to use.
+    // SAFETY: the child owns all of its table, and names here only what the caller promised not to
+    // use.
     let _ = unsafe { libc::close(number) };
 }
 
 impl Setup<'_> {
-    /// Child: arranges everything. The numbers and limits first, the user last: after it much is forbidden.
+    /// Child: arranges everything. The numbers and limits first, the user last: after it much is
+    /// forbidden.
     fn run(&mut self, report: &mut i32) -> Result<(), Errno> {
         self.move_descriptors(report)?;
         self.close_others(*report)?;
@@ -119,7 +121,8 @@ impl Setup<'_> {
         result(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }).map(drop)
     }
 
-    /// Puts each file under its number. What stands there and is still needed is moved out of the way first.
+    /// Puts each file under its number. What stands there and is still needed is moved out of the
+    /// way first.
     fn move_descriptors(&mut self, report: &mut i32) -> Result<(), Errno> {
         let above = self.fds.iter().map(|(_, target)| target + 1).max().unwrap_or(0);
         if self.fds.iter().any(|(_, target)| target == report) {

@@ -12,11 +12,12 @@ struct RulesetAttr {
     handled_access_fs: u64,
 }
 
-/// What is forbidden: executing, writing, reading a file, reading a directory, making a file. The last
-/// because open with O_CREAT would make one before it is refused.
+/// What is forbidden: executing, writing, reading a file, reading a directory, making a file. The
+/// last because open with O_CREAT would make one before it is refused.
 const OPENING: u64 = 1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 8;
 
-/// Confines the calling thread, and whatever it starts. ENOSYS if the kernel has no Landlock, or does not use it.
+/// Confines the calling thread, and whatever it starts. ENOSYS if the kernel has no Landlock, or
+/// does not use it.
 pub(super) fn confine() -> Result<(), Errno> {
     let attr = RulesetAttr { handled_access_fs: OPENING };
     let (pointer, size) = (std::ptr::from_ref(&attr), size_of_val(&attr));

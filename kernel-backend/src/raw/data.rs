@@ -73,7 +73,8 @@ pub(super) fn sendto(
 
 /// A message header with nothing in it.
 fn header() -> msghdr {
-    // SAFETY: a msghdr is pointers and numbers (and padding, on some systems), for all of which 0 is a value.
+    // SAFETY: a msghdr is pointers and numbers (and padding, on some systems), for all of which 0
+    // is a value.
     unsafe { std::mem::zeroed() }
 }
 
@@ -102,8 +103,9 @@ pub(super) fn sendmsg(
     memory::with_iovecs(data.iter().map(memory::segment), |list| {
         message.msg_iov = list.as_mut_ptr();
         message.msg_iovlen = list.len() as _;
-        // SAFETY: sendmsg only reads; the name, the list, its segments and the control data are borrowed, or
-        // null, or fault. That the descriptors in the control data may be used, whoever made it promised.
+        // SAFETY: sendmsg only reads; the name, the list, its segments and the control data are
+        // borrowed, or null, or fault. That the descriptors in the control data may be used,
+        // whoever made it promised.
         result(unsafe { libc::sendmsg(fd.number(), &message, flags.bits()) } as i64)
     })
 }
@@ -136,8 +138,8 @@ pub(super) fn recvmsg(
     let returned = memory::with_iovecs(data.iter_mut().map(memory::segment_mut), |list| {
         message.msg_iov = list.as_mut_ptr();
         message.msg_iovlen = list.len() as _;
-        // SAFETY: the segments and the control buffer are borrowed for writing with their lengths, or
-        // fault; the place takes a name of any length.
+        // SAFETY: the segments and the control buffer are borrowed for writing with their lengths,
+        // or fault; the place takes a name of any length.
         result(unsafe { libc::recvmsg(fd.number(), &mut message, flags.bits()) } as i64)
     });
     place.len = message.msg_namelen;

@@ -168,7 +168,8 @@ pub(super) fn chdir(path: &[u8]) -> Result<usize, Errno> {
     with_path(path, |path| result(unsafe { libc::chdir(path) }))
 }
 
-/// Runs a call with `path` and the NUL behind it; of a path with a NUL inside the kernel sees the beginning.
+/// Runs a call with `path` and the NUL behind it; of a path with a NUL inside the kernel sees the
+/// beginning.
 fn with_path<R>(path: &[u8], call: impl FnOnce(*const c_char) -> R) -> R {
     let mut terminated = Vec::with_capacity(path.len() + 1);
     terminated.extend_from_slice(path);

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use afunix::{NameOut, NameWant, RawName, Segment, SegmentMut};
 use libc::{iovec, sockaddr, socklen_t};
 
-/// How much address space is set aside to fault. Longer faulting segments fault at their beginning all the
-/// same, which is where the kernel touches them first.
+/// How much address space is set aside to fault. Longer faulting segments fault at their beginning
+/// all the same, which is where the kernel touches them first.
 const FAULTING_BYTES: usize = 1 << 24;
 
 /// Memory that neither the kernel nor the program can read or write.
@@ -77,7 +77,8 @@ pub(super) fn name(name: RawName<'_>) -> (*const sockaddr, socklen_t) {
 
 /// Where the kernel writes a name, while the call lasts.
 pub(super) struct NamePlace {
-    /// The buffer: never shorter than what the kernel writes, which is at most a `sockaddr_storage` (128).
+    /// The buffer: never shorter than what the kernel writes, which is at most a `sockaddr_storage`
+    /// (128).
     pub(super) name: *mut sockaddr,
     /// The length on the way in and out.
     pub(super) len: socklen_t,

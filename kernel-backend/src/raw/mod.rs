@@ -1,10 +1,10 @@
-//! System calls as they are made: pointers and numbers. Everything unsafe of this crate is in here, and in
-//! `worker`.
+//! System calls as they are made: pointers and numbers. What is unsafe elsewhere in this crate only
+//! changes the owner of a number.
 //!
-//! A [`Call`] goes to the kernel unchanged, however malformed: lengths that are negative, flags that nobody
-//! knows, memory that faults. Only what could harm the calling program itself is not passed on: a request
-//! of ioctl(2) that may write more than an `int`, and the "pids" of kill(2) and waitpid(2) that mean many
-//! processes.
+//! A [`Call`] goes to the kernel unchanged, however malformed: lengths that are negative, flags
+//! that nobody knows, memory that faults. Only what could harm the calling program itself is not
+//! passed on: a request of ioctl(2) that may write more than an `int`, and the "pids" of kill(2)
+//! and waitpid(2) that mean many processes.
 #![expect(unsafe_code, reason = "system calls take pointers and numbers of descriptors")]
 
 mod child;
@@ -27,7 +27,8 @@ fn result(returned: impl Into<i64>) -> Result<usize, Errno> {
     }
 }
 
-/// Performs `call` on the kernel. What `progress` says is not looked at: the kernel keeps it itself.
+/// Performs `call` on the kernel. What `progress` says is not looked at: the kernel keeps it
+/// itself.
 #[inline]
 pub(crate) fn call(call: &mut Call<'_, '_>) -> Result<usize, Errno> {
     match call {

@@ -86,7 +86,8 @@ pub(super) fn getsockopt(
     let room = i32::try_from(value.buffer.len()).unwrap_or(i32::MAX);
     let mut len = value.len.min(room) as socklen_t;
     let buffer = value.buffer.as_mut_ptr().cast();
-    // SAFETY: at most `len` bytes are written, and the buffer has them; a negative `len` is refused.
+    // SAFETY: at most `len` bytes are written, and the buffer has them; a negative `len` is
+    // refused.
     let returned =
         result(unsafe { libc::getsockopt(fd.number(), level, option, buffer, &mut len) });
     value.len = len as i32;
@@ -100,7 +101,7 @@ pub(super) fn setsockopt(
     value: &[u8],
 ) -> Result<usize, Errno> {
     let (bytes, len) = (value.as_ptr().cast(), value.len() as socklen_t);
-    // SAFETY: `len` bytes are read, and are borrowed. Options whose value holds a pointer (filters) have the
-    // kernel read there, or fail with EFAULT; none has it write there.
+    // SAFETY: `len` bytes are read, and are borrowed. Options whose value holds a pointer (filters)
+    // have the kernel read there, or fail with EFAULT; none has it write there.
     result(unsafe { libc::setsockopt(fd.number(), level, option, bytes, len) })
 }

@@ -1,7 +1,8 @@
 //! Every family of calls once on the real kernel, and what a process is given.
 //!
-//! A process is a fork, and a fork needs a caller with one thread. So each case runs in a process of its
-//! own: this program, started with the name of the case, which it then runs in its main thread.
+//! A process is a fork, and a fork needs a caller with one thread. So each case runs in a process
+//! of its own: this program, started with the name of the case, which it then runs in its main
+//! thread.
 
 mod calls;
 mod memory;

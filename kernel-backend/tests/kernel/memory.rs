@@ -1,4 +1,5 @@
-//! Malformed calls reach the kernel as they are: memory that faults, null pointers, negative lengths.
+//! Malformed calls reach the kernel as they are: memory that faults, null pointers, negative
+//! lengths.
 
 use afunix::call::OptionOut;
 use afunix::control::{ControlBuilder, ControlOut, RawControl};
@@ -123,7 +124,8 @@ fn faulting_control_data() {
     // CMSG 7.
     assert_eq!(send(RawControl::fault(24)), Err(Errno::FAULT));
     assert_eq!(send(RawControl::NONE), Ok(1));
-    // RCMSG 9: no error on the way out. Of lost descriptors CTRUNC tells, of lost credentials nothing.
+    // RCMSG 9: no error on the way out. Of lost descriptors CTRUNC tells, of lost credentials
+    // nothing.
     right.set_pass_cred(true).unwrap();
     let mut bytes = [0; 8];
     let mut control = ControlOut::fault(64);
