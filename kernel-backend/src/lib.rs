@@ -18,6 +18,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+#[cfg(feature = "diag")]
 pub mod diag;
 mod host;
 mod raw;
