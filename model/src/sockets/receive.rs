@@ -191,11 +191,15 @@ impl Sockets {
 
     /// ioctl SIOCATMARK: whether the first buffer is the out-of-band mark, or a consumed one with no mark
     /// behind it or with the mark next (OOB 8). Any connection in a backlog counts as one (LISTEN 8).
-    pub fn at_mark(&mut self, key: SocketKey) -> bool {
+    /// EOPNOTSUPP for other types than stream.
+    pub fn at_mark(&mut self, key: SocketKey) -> Result<bool, Errno> {
         self.watch.touch(Part::Receive(key), Touch::Read);
         let socket = self.own(key);
-        let Some(first) = socket.queue.get(0) else { return !socket.backlog.is_empty() };
+        if socket.kind != SocketType::Stream {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let Some(first) = socket.queue.get(0) else { return Ok(!socket.backlog.is_empty()) };
         let next_is_mark = socket.queue.get(1).is_some_and(|next| next.urgent);
-        first.urgent || (first.len == 0 && (!socket.queue.is_marked() || next_is_mark))
+        Ok(first.urgent || (first.len == 0 && (!socket.queue.is_marked() || next_is_mark)))
     }
 }

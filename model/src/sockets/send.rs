@@ -43,17 +43,25 @@ impl Sockets {
                 self.send_message(tickets, caller, key, &out.to, out, sending, cause)
             }
             SocketType::Seqpacket => {
-                // QSEND 1: before anything else, and any address is ignored.
-                let socket = self.own(key);
                 if sending.waited_at.is_none() {
-                    socket.take_error()?;
-                    if socket.state != State::Established {
-                        return Err(Errno::NOTCONN.into());
-                    }
+                    self.before_control(key)?;
                 }
+                // QSEND 1: any address is ignored.
                 self.send_message(tickets, caller, key, &SendTo::Peer, out, sending, cause)
             }
         }
+    }
+
+    /// What is looked at before the control data of sendmsg, and only on seqpacket: a pending error, which is
+    /// cleared, and ENOTCONN (QSEND 1). Ask before [`super::parse_control`].
+    pub fn before_control(&mut self, key: SocketKey) -> Result<(), Errno> {
+        self.watch.touch(Part::State(key), Touch::Read);
+        let socket = self.own(key);
+        if socket.kind != SocketType::Seqpacket {
+            return Ok(());
+        }
+        socket.take_error()?;
+        if socket.state == State::Established { Ok(()) } else { Err(Errno::NOTCONN) }
     }
 
     /// Ends a send, whatever came of it: files that were not queued are dropped, and so is a message that

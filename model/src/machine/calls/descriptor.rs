@@ -158,7 +158,7 @@ impl Machine {
         *value = match (state.kind, request) {
             (Kind::Socket(socket), SIOCINQ) => self.sockets.inq(socket)?,
             (Kind::Socket(socket), SIOCOUTQ) => self.sockets.outq(socket),
-            (Kind::Socket(socket), SIOCATMARK) => i32::from(self.sockets.at_mark(socket)),
+            (Kind::Socket(socket), SIOCATMARK) => i32::from(self.sockets.at_mark(socket)?),
             (Kind::Inode(inode), SIOCINQ) if !self.tree[inode].is_directory() => {
                 self.tree[inode].size().saturating_sub(state.offset) as i32
             }

@@ -98,6 +98,7 @@ impl Machine {
             && cx.why == Why::First
             && !control.is_empty()
         {
+            self.sockets.before_control(socket)?;
             self.read_control(cx, control, sending)?;
         }
         let to = match name {
