@@ -1,0 +1,284 @@
+//! The one source of chance: [`choose`](Chooser::choose).
+//!
+//! Everything that is not settled by the program is a *choice*: a number below `n`, with a *label* that says
+//! what it decides. Where `n` is 1 nothing is drawn. A [`Strategy`] makes the choices; the [`Chooser`]
+//! writes them down, and what is written down is the tape.
+
+use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::{Rng, SeedableRng};
+
+/// What a choice decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Label {
+    /// Which thread goes on: 0 is the one that ran last, if it can.
+    Thread,
+    /// Whether a fault strikes: 0 is no.
+    Fault,
+    /// How much: bytes of a short read, say.
+    Amount,
+    /// A number for the application.
+    Random,
+    /// Which faults a run has, and how often.
+    Profile,
+    /// A choice of a user's rule.
+    Rule,
+}
+
+impl Label {
+    /// All of them.
+    pub const ALL: [Label; 6] =
+        [Label::Thread, Label::Fault, Label::Amount, Label::Random, Label::Profile, Label::Rule];
+
+    /// The letter that tapes use.
+    pub const fn letter(self) -> char {
+        match self {
+            Label::Thread => 't',
+            Label::Fault => 'f',
+            Label::Amount => 'a',
+            Label::Random => 'r',
+            Label::Profile => 'p',
+            Label::Rule => 'u',
+        }
+    }
+
+    /// In words: `thread`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Label::Thread => "thread",
+            Label::Fault => "fault",
+            Label::Amount => "amount",
+            Label::Random => "random",
+            Label::Profile => "profile",
+            Label::Rule => "rule",
+        }
+    }
+}
+
+/// A choice that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What it decided.
+    pub label: Label,
+    /// How many ways there were: 2 or more.
+    pub n: u32,
+    /// The one taken: below `n`.
+    pub value: u32,
+}
+
+/// Makes the choices of a run.
+pub trait Strategy: Send {
+    /// Which of `runnable` (2 or more threads, by a number that is theirs for the run) goes on, as an
+    /// index. If `first_ran_last`, the first of them ran last: choosing another is a context switch.
+    fn thread(&mut self, runnable: &[u32], first_ran_last: bool) -> u32 {
+        let _ = first_ran_last;
+        self.choose(runnable.len() as u32, Label::Thread)
+    }
+
+    /// A number below `n`, which is 2 or more.
+    fn choose(&mut self, n: u32, label: Label) -> u32;
+
+    /// Yes once in `odds` times (2 or more).
+    fn chance(&mut self, odds: u32, label: Label) -> bool {
+        self.choose(odds, label) == odds - 1
+    }
+}
+
+/// Random choices from a seed, by PCG (`Pcg64Mcg`), whose numbers are the same everywhere and always.
+#[derive(Clone, Debug)]
+pub struct Random {
+    generator: Pcg64Mcg,
+    /// Of 256 scheduling points, at how many the thread that ran last simply goes on. Drawn per run: with an
+    /// even choice at each point two threads practically never run far apart.
+    stay: u32,
+}
+
+impl Random {
+    /// The choices of a seed.
+    pub fn new(seed: u64) -> Self {
+        let mut generator = Pcg64Mcg::seed_from_u64(seed);
+        let stay = [0, 128, 224, 248][(generator.next_u32() >> 30) as usize];
+        Random { generator, stay }
+    }
+
+    #[inline]
+    fn below(&mut self, n: u32) -> u32 {
+        scale(self.generator.next_u32(), n)
+    }
+}
+
+/// Maps 32 random bits to a number below `n`.
+#[inline]
+fn scale(bits: u32, n: u32) -> u32 {
+    ((u64::from(bits) * u64::from(n)) >> 32) as u32
+}
+
+impl Strategy for Random {
+    #[inline]
+    fn thread(&mut self, runnable: &[u32], first_ran_last: bool) -> u32 {
+        let bits = self.generator.next_u64();
+        if first_ran_last && (bits as u32 & 0xff) < self.stay {
+            return 0;
+        }
+        scale((bits >> 32) as u32, runnable.len() as u32)
+    }
+
+    #[inline]
+    fn choose(&mut self, n: u32, _: Label) -> u32 {
+        self.below(n)
+    }
+
+    #[inline]
+    fn chance(&mut self, odds: u32, _: Label) -> bool {
+        self.below(odds) == 0
+    }
+}
+
+/// How a replay takes a choice that does not fit the tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It is a divergence: the run ends there.
+    Exact,
+    /// It is made to fit, and past the end everything is 0: for shrinking.
+    Loose,
+}
+
+/// The choices of a tape.
+#[derive(Clone, Debug)]
+pub(crate) struct Replay {
+    choices: Vec<Choice>,
+    at: usize,
+    fit: Fit,
+    misfit: Option<String>,
+}
+
+impl Replay {
+    pub(crate) fn new(choices: Vec<Choice>, fit: Fit) -> Self {
+        Replay { choices, at: 0, fit, misfit: None }
+    }
+
+    fn next(&mut self, n: u32, label: Label) -> u32 {
+        let choice = self.choices.get(self.at).copied();
+        self.at += 1;
+        match (self.fit, choice) {
+            (_, Some(choice)) if choice.label == label && choice.n == n => choice.value,
+            (Fit::Loose, Some(choice)) => choice.value.min(n - 1),
+            (Fit::Loose, None) => 0,
+            (Fit::Exact, found) => {
+                let expected = match found {
+                    Some(choice) => format!("a choice of {} ({})", choice.n, choice.label.name()),
+                    None => "the end of the tape".to_owned(),
+                };
+                self.misfit.get_or_insert_with(|| {
+                    format!("expected {expected}, got a choice of {n} ({})", label.name())
+                });
+                0
+            }
+        }
+    }
+}
+
+/// Who makes the choices.
+pub(crate) enum Source {
+    Random(Random),
+    Replay(Replay),
+    Other(Box<dyn Strategy>),
+}
+
+/// Makes choices and writes them down.
+pub(crate) struct Chooser {
+    source: Source,
+    made: Vec<Choice>,
+}
+
+impl Chooser {
+    pub(crate) fn new() -> Self {
+        Chooser { source: Source::Random(Random::new(0)), made: Vec::new() }
+    }
+
+    /// Begins a run.
+    pub(crate) fn begin(&mut self, source: Source) {
+        self.source = source;
+        self.made.clear();
+    }
+
+    /// A number below `n`.
+    #[inline]
+    pub(crate) fn choose(&mut self, n: u32, label: Label) -> u32 {
+        if n <= 1 {
+            return 0;
+        }
+        let value = match &mut self.source {
+            Source::Random(random) => random.choose(n, label),
+            Source::Replay(replay) => replay.next(n, label),
+            Source::Other(strategy) => strategy.choose(n, label),
+        };
+        debug_assert!(value < n, "a choice is below its bound");
+        self.made.push(Choice { label, n, value });
+        value
+    }
+
+    /// Yes once in `odds` times; never if `odds` is 0.
+    #[inline]
+    pub(crate) fn chance(&mut self, odds: u32, label: Label) -> bool {
+        if odds == 0 {
+            return false;
+        }
+        let value = match &mut self.source {
+            _ if odds == 1 => true,
+            Source::Random(random) => random.chance(odds, label),
+            Source::Replay(replay) => replay.next(2, label) != 0,
+            Source::Other(strategy) => strategy.chance(odds, label),
+        };
+        if odds != 1 {
+            self.made.push(Choice { label, n: 2, value: u32::from(value) });
+        }
+        value
+    }
+
+    /// The thread that goes on, as an index into `runnable`, which is not empty.
+    #[inline]
+    pub(crate) fn thread(&mut self, runnable: &[u32], first_ran_last: bool) -> usize {
+        let n = runnable.len() as u32;
+        if n <= 1 {
+            return 0;
+        }
+        let value = match &mut self.source {
+            Source::Random(random) => random.thread(runnable, first_ran_last),
+            Source::Replay(replay) => replay.next(n, Label::Thread),
+            Source::Other(strategy) => strategy.thread(runnable, first_ran_last).min(n - 1),
+        };
+        self.made.push(Choice { label: Label::Thread, n, value });
+        value as usize
+    }
+
+    /// What was chosen since the run began.
+    pub(crate) fn made(&self) -> &[Choice] {
+        &self.made
+    }
+
+    /// Why the tape does not fit this run, if it does not.
+    #[inline]
+    pub(crate) fn misfit(&self) -> Option<&str> {
+        match &self.source {
+            Source::Replay(replay) => replay.misfit.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl afunix::fault::Choose for Chooser {
+    fn choose(&mut self, n: u64, _: &'static str) -> u64 {
+        wide(n, |n| Chooser::choose(self, n, Label::Rule))
+    }
+}
+
+/// A number below `n`, from choices of 32 bits: one where that is enough, else two.
+pub(crate) fn wide(n: u64, mut choose: impl FnMut(u32) -> u32) -> u64 {
+    if let Ok(n) = u32::try_from(n) {
+        return u64::from(choose(n));
+    }
+    let high = n >> 31;
+    let high = choose(u32::try_from(high).map_or(u32::MAX, |high| high.saturating_add(1)));
+    let low = choose(1 << 31);
+    ((u64::from(high) << 31) | u64::from(low)).min(n - 1)
+}

@@ -1,0 +1,68 @@
+//! What a run is made with.
+
+use std::fmt;
+use std::sync::Arc;
+
+use afunix::fault::Rule;
+use afunix_model::{Machine, Profile};
+
+use crate::faults::Faults;
+
+/// What a run is made with, beside its choices.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// Which faults it may have.
+    pub faults: Faults,
+    /// Processes killed in a run at most, where the faults kill at all.
+    pub most_crashes: u32,
+    /// Steps after which a run is taken for one that never ends.
+    pub most_steps: u64,
+    /// Whether a process whose main thread panics, or a panic that nobody joins, is a failure. Else such a
+    /// process only exits with status 101.
+    pub panics_fail: bool,
+    /// Keeps what happens, for pictures. Costs much: for one run.
+    pub record: bool,
+    /// Rules of the user; the first that does not let a call pass decides. They run inside a step and
+    /// must not use the simulation.
+    pub rules: Vec<Arc<dyn Rule>>,
+    /// The machine that every run begins with, its files loaded, say; `None`: a new one.
+    pub machine: Option<Arc<Machine>>,
+}
+
+impl RunOptions {
+    pub(crate) fn new_machine(&self) -> Machine {
+        match &self.machine {
+            Some(machine) => Machine::clone(machine),
+            None => Machine::new(Profile::default()),
+        }
+    }
+}
+
+impl Default for RunOptions {
+    /// Faults by portfolio, one or two crashes, 1,000,000 steps, panics fail, no record.
+    fn default() -> Self {
+        RunOptions {
+            faults: Faults::default(),
+            most_crashes: 2,
+            most_steps: 1_000_000,
+            panics_fail: true,
+            record: false,
+            rules: Vec::new(),
+            machine: None,
+        }
+    }
+}
+
+impl fmt::Debug for RunOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunOptions")
+            .field("faults", &self.faults)
+            .field("most_crashes", &self.most_crashes)
+            .field("most_steps", &self.most_steps)
+            .field("panics_fail", &self.panics_fail)
+            .field("record", &self.record)
+            .field("rules", &self.rules.len())
+            .field("machine", &self.machine.is_some())
+            .finish()
+    }
+}

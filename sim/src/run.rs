@@ -1,0 +1,245 @@
+//! The run loop: resumes the thread that was chosen, until the run has an end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use afunix::Pid;
+use afunix::snapshot::Snapshot;
+
+use crate::choice::{Fit, Random, Replay, Source, Strategy};
+use crate::coroutine::{self, Command, Coroutine};
+use crate::host::{Sim, process_body};
+use crate::options::RunOptions;
+use crate::panics;
+use crate::record::Record;
+use crate::report::{Outcome, Report};
+use crate::tape::Tape;
+use crate::world::{self, Body, State, World};
+
+/// What the first process of a run does; returns its exit status.
+pub type App = Arc<dyn Fn(&Sim) -> i32 + Send + Sync>;
+
+/// Makes an [`App`] of a closure.
+pub fn app(main: impl Fn(&Sim) -> i32 + Send + Sync + 'static) -> App {
+    Arc::new(main)
+}
+
+/// Where a run takes its choices from.
+pub enum Choices {
+    /// Random ones.
+    Seed(u64),
+    /// A tape, exactly: where the run does not follow it, it fails.
+    Tape(Tape),
+    /// Anything else.
+    Strategy(Box<dyn Strategy>),
+}
+
+/// Numbers runs, so that a handle knows its own.
+static RUNS: AtomicU64 = AtomicU64::new(1);
+
+/// Makes runs, one after the other, and keeps their memory.
+pub(crate) struct Runner {
+    /// Here between runs.
+    world: Option<Box<World>>,
+    threads: Vec<Option<Coroutine>>,
+}
+
+/// What is to be done next.
+enum Next {
+    /// A thread goes on, perhaps for the first time.
+    Resume(u32, Option<Body>),
+    /// The coroutine of a killed thread is to unwind.
+    Reap(u32, Option<Body>),
+    /// The run has an end.
+    End,
+}
+
+impl Runner {
+    pub(crate) fn new(options: Arc<RunOptions>) -> Runner {
+        panics::install_hook();
+        Runner { world: Some(World::new(options)), threads: Vec::new() }
+    }
+
+    /// Makes a run. What it counted can be read from [`Runner::world`] until the next one.
+    ///
+    /// # Panics
+    /// Inside a simulation.
+    pub(crate) fn run(&mut self, app: &App, source: Source, record: Option<Record>) -> Outcome {
+        self.run_and_look(app, source, record, |_| ()).0
+    }
+
+    /// Makes a run, and looks at its world at the end, before it is cleared away.
+    pub(crate) fn run_and_look<R>(
+        &mut self,
+        app: &App,
+        source: Source,
+        record: Option<Record>,
+        look: impl FnOnce(&World) -> R,
+    ) -> (Outcome, R) {
+        assert!(!coroutine::is_inside(), "a simulation cannot be run inside a simulation");
+        let mut world = self.world.take().expect("the last run came to its end");
+        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let app = Arc::clone(app);
+        let body = process_body(Sim::new(run, Pid(1)), move |sim| app(sim));
+        world.begin(run, source, record, body);
+        let before = world::install(Some(world));
+        assert!(before.is_none(), "one run at a time on an OS thread");
+        self.drive();
+        let answer = world::with(|world| (world.outcome(), look(world)));
+        self.clear_away();
+        self.world = world::install(None);
+        answer
+    }
+
+    /// The world of the last run.
+    pub(crate) fn world(&mut self) -> &mut World {
+        self.world.as_mut().expect("no run is under way")
+    }
+
+    fn drive(&mut self) {
+        loop {
+            match world::with(World::next) {
+                Next::Resume(slot, None) => {
+                    let thread = self.threads[slot as usize].take();
+                    let thread = thread.expect("a thread that can go on has a coroutine");
+                    self.resume(slot, thread);
+                }
+                Next::Resume(slot, Some(body)) => self.resume(slot, Coroutine::new(body)),
+                Next::Reap(slot, body) => {
+                    // What it has not begun with is dropped here: its descriptors are gone.
+                    drop(body);
+                    self.unwind(slot);
+                    world::with(|world| world.reaping = false);
+                }
+                Next::End => return,
+            }
+        }
+    }
+
+    #[inline]
+    fn resume(&mut self, slot: u32, thread: Coroutine) {
+        let suspended = thread.resume(Command::Run);
+        let index = slot as usize;
+        if self.threads.len() <= index {
+            self.threads.resize_with(index + 1, || None);
+        }
+        if suspended.is_some() && world::with(|world| world.is_stuck(slot)) {
+            // It was killed by its own call, and caught that for ever.
+            suspended.map(Coroutine::leak);
+            world::with(|world| world.schedule());
+            return;
+        }
+        self.threads[index] = suspended;
+    }
+
+    /// Unwinds a thread's coroutine, if it has one.
+    fn unwind(&mut self, slot: u32) {
+        panics::begin_unwinding();
+        if let Some(thread) = self.threads.get_mut(slot as usize).and_then(Option::take)
+            && let Some(stubborn) = thread.resume(Command::Unwind)
+        {
+            stubborn.leak();
+        }
+    }
+
+    /// Unwinds all that is left of a run.
+    fn clear_away(&mut self) {
+        world::with(World::close);
+        for slot in 0..self.threads.len() as u32 {
+            self.unwind(slot);
+        }
+        self.threads.clear();
+        while let Some(body) = world::with(World::take_any_body) {
+            drop(body);
+        }
+    }
+}
+
+impl World {
+    #[inline]
+    fn next(&mut self) -> Next {
+        if let Some(slot) = self.doomed.pop() {
+            self.running = slot;
+            self.reaping = true;
+            return Next::Reap(slot, self.take_body(slot));
+        }
+        if self.end.is_some() {
+            return Next::End;
+        }
+        self.running = self.current;
+        Next::Resume(self.current, self.take_body(self.current))
+    }
+
+    /// Whether a thread that suspended itself has ended.
+    #[inline]
+    fn is_stuck(&self, slot: u32) -> bool {
+        self.end.is_none() && self.threads[slot as usize].state == State::Ended
+    }
+}
+
+/// Makes one run, and reports.
+pub fn run(app: &App, options: &RunOptions, choices: Choices) -> Report {
+    let record = options.record.then(Record::default);
+    match choices {
+        Choices::Seed(seed) => {
+            let mut report = report(app, options, Source::Random(Random::new(seed)), record);
+            report.tape.seed = Some(seed);
+            report
+        }
+        Choices::Strategy(strategy) => report(app, options, Source::Other(strategy), record),
+        Choices::Tape(tape) => replay(app, options, &tape, None),
+    }
+}
+
+/// Makes the run of a tape once more, recorded, and stops before step `until`, if that is given. The tape
+/// decides about faults and limits; `options` about the rest. Where the run does not follow the tape,
+/// it fails as [`Diverged`](crate::FailureKind::Diverged), at the first step that differs.
+pub fn replay(app: &App, options: &RunOptions, tape: &Tape, until: Option<u64>) -> Report {
+    let record = Record::following(tape.marks.clone().into(), until);
+    let source = Source::Replay(Replay::new(tape.choices.clone(), Fit::Exact));
+    let mut report = report(app, &tape.options(options), source, Some(record));
+    report.tape.scenario.clone_from(&tape.scenario);
+    report.tape.args.clone_from(&tape.args);
+    report.tape.seed = tape.seed;
+    report
+}
+
+fn report(app: &App, options: &RunOptions, source: Source, record: Option<Record>) -> Report {
+    let mut runner = Runner::new(Arc::new(options.clone()));
+    let (outcome, snapshot) = runner.run_and_look(app, source, record, World::snapshot);
+    make_report(outcome, snapshot, runner.world())
+}
+
+fn make_report(outcome: Outcome, snapshot: Snapshot, world: &mut World) -> Report {
+    let record = world.record.take().map(|record| *record).unwrap_or_default();
+    let failure = match &outcome {
+        Outcome::Failed(failure) => Some(failure.signature.clone()),
+        _ => None,
+    };
+    let tape = Tape {
+        scenario: String::new(),
+        args: Vec::new(),
+        seed: None,
+        faults: world.options.faults,
+        most_crashes: world.options.most_crashes,
+        most_steps: world.options.most_steps,
+        failure,
+        trace: world.counts.trace,
+        choices: world.chooser.made().to_vec(),
+        marks: record.marks,
+    };
+    Report {
+        outcome,
+        tape,
+        steps: world.counts.steps,
+        calls: world.counts.calls,
+        time: world.clock,
+        faults: world.counts.faults,
+        schedule: world.counts.schedule,
+        trace: world.counts.trace,
+        coverage: world.coverage.take(),
+        printed: std::mem::take(&mut world.printed),
+        events: record.events,
+        snapshot,
+    }
+}

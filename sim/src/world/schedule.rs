@@ -1,0 +1,196 @@
+//! Who goes on, and when: the scheduling point, waits, and virtual time.
+
+use std::cmp::{Ordering, Reverse};
+
+use afunix::Signal;
+use afunix::snapshot::WaitReason;
+use afunix::trace::EventKind;
+use afunix::{Exit, Pid};
+use afunix_model::{Effect, On, Resume, Ticket, Time};
+
+use super::{NOBODY, State, Target, Waiting, World};
+use crate::choice::Label;
+
+/// A deadline of a waiting thread. The heap's greatest is the earliest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Timer {
+    at: Time,
+    slot: u32,
+    ticket: Ticket,
+}
+
+impl Ord for Timer {
+    fn cmp(&self, other: &Self) -> Ordering {
+        Reverse((self.at, self.slot, self.ticket)).cmp(&Reverse((
+            other.at,
+            other.slot,
+            other.ticket,
+        )))
+    }
+}
+
+impl PartialOrd for Timer {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl World {
+    /// Chooses the thread that goes on; `true` if it is the one on whose stack we are. If none ever can, the
+    /// run ends.
+    #[inline]
+    pub(crate) fn schedule(&mut self) -> bool {
+        if self.end.is_some() {
+            return false;
+        }
+        if self.clock >= self.next_timer {
+            self.fire_timers();
+        }
+        while self.runnable.is_empty() {
+            if !self.let_time_pass() {
+                self.deadlock();
+                return false;
+            }
+        }
+        if self.odds.late != 0 && self.next_timer != Time::MAX {
+            self.maybe_late();
+        }
+        let ran_last = self.runnable[0] == self.running;
+        let index = self.chooser.thread(&self.runnable, ran_last);
+        if self.chooser.misfit().is_some() {
+            self.diverged();
+            return false;
+        }
+        self.runnable.swap(0, index);
+        self.current = self.runnable[0];
+        self.current == self.running
+    }
+
+    /// A machine may be so busy that a deadline passes before a thread that can run does.
+    fn maybe_late(&mut self) {
+        if self.timer_is_live() && self.chooser.chance(self.odds.late, Label::Fault) {
+            self.counts.faults.late += 1;
+            let from = self.clock;
+            self.let_time_pass();
+            let passed = self.clock - from;
+            self.note(NOBODY, || EventKind::Fault { what: format!("{passed:?} pass") });
+        }
+    }
+
+    /// Lets go of timers that no thread waits for, and says whether one is left.
+    fn timer_is_live(&mut self) -> bool {
+        while let Some(timer) = self.timers.peek() {
+            let thread = &self.threads[timer.slot as usize];
+            if thread.state == State::Waiting && thread.ticket == Some(timer.ticket) {
+                self.next_timer = timer.at;
+                return true;
+            }
+            self.timers.pop();
+        }
+        self.next_timer = Time::MAX;
+        false
+    }
+
+    /// Jumps to the next deadline; `false` if there is none.
+    fn let_time_pass(&mut self) -> bool {
+        if !self.timer_is_live() {
+            return false;
+        }
+        self.clock = self.clock.max(self.next_timer);
+        self.fire_timers();
+        true
+    }
+
+    /// Wakes those whose deadline has passed.
+    fn fire_timers(&mut self) {
+        while self.timer_is_live() && self.next_timer <= self.clock {
+            let Some(timer) = self.timers.pop() else { break };
+            self.ready(timer.slot, Resume::TimedOut(timer.ticket));
+            self.note(timer.slot, || EventKind::Woken { by: None });
+        }
+        self.timer_is_live();
+    }
+
+    /// Lets a thread wait in a call.
+    pub(super) fn park(&mut self, slot: u32, ticket: Ticket, waiting: Waiting) {
+        let deadline = waiting.deadline;
+        let thread = &mut self.threads[slot as usize];
+        thread.state = State::Waiting;
+        thread.ticket = Some(ticket);
+        thread.waiting = Some(waiting);
+        self.slot_of.insert(ticket, slot);
+        self.not_runnable(slot);
+        if let Some(at) = deadline {
+            self.timers.push(Timer { at, slot, ticket });
+            self.next_timer = self.next_timer.min(at);
+        }
+    }
+
+    /// Lets a thread wait for the end of another.
+    pub(super) fn park_joining(&mut self, slot: u32, joined: u32) {
+        let since = self.clock;
+        self.threads[joined as usize].joiner = slot;
+        let thread = &mut self.threads[slot as usize];
+        thread.state = State::Waiting;
+        thread.waiting = Some(Waiting {
+            call: "join",
+            fd: None,
+            on: On { reason: WaitReason::Thread, socket: None },
+            since,
+            deadline: None,
+            target: Target::Thread(joined),
+        });
+        self.not_runnable(slot);
+    }
+
+    /// Takes a slot from those that can go on.
+    pub(super) fn not_runnable(&mut self, slot: u32) {
+        // Nearly always the first: the one that runs.
+        if let Some(index) = self.runnable.iter().position(|other| *other == slot) {
+            self.runnable.swap_remove(index);
+        }
+    }
+
+    /// Lets a waiting thread go on.
+    pub(super) fn ready(&mut self, slot: u32, resume: Resume) {
+        let thread = &mut self.threads[slot as usize];
+        if thread.state == State::Waiting {
+            thread.state = State::Runnable;
+            thread.resume = resume;
+            self.runnable.push(slot);
+        }
+    }
+
+    /// Does what the machine's last mutation asks for. `how`: how a process ended, if one did.
+    #[inline]
+    pub(super) fn drain(&mut self, how: Exit) {
+        while let Some(effect) = self.machine.next_effect() {
+            match effect {
+                Effect::Woken(ticket) => {
+                    if let Some(slot) = self.slot_of.get(ticket) {
+                        self.ready(*slot, Resume::Woken(ticket));
+                    }
+                }
+                Effect::Signal { to, signal } => self.interrupt(to, signal),
+                Effect::Exited(pid) => self.bury(pid, how),
+            }
+        }
+        if self.record.is_some() {
+            self.note_happened();
+        }
+    }
+
+    /// A signal was handled: a call that waits is interrupted.
+    fn interrupt(&mut self, to: Pid, signal: Signal) {
+        let Some(process) = self.process(to) else { return };
+        let slots = process.threads.clone();
+        for slot in slots {
+            let thread = &self.threads[slot as usize];
+            if let (State::Waiting, Some(ticket)) = (thread.state, thread.ticket) {
+                self.ready(slot, Resume::Interrupted(ticket));
+                self.note(slot, || EventKind::Fault { what: format!("{} arrives", signal.name()) });
+                return;
+            }
+        }
+    }
+}
