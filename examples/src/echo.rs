@@ -1,8 +1,8 @@
-//! `echo`: the three programs of Beej's guide to Unix IPC: an echo server, its client, and a socketpair
-//! between parent and child.
+//! `echo`: the three programs of Beej's guide to Unix IPC: an echo server, its client, and a
+//! socketpair between parent and child.
 //!
-//! [`serve`] and [`talk`] know only [`Acceptor`] and [`Connection`]: the tests run the same two functions
-//! over std's TCP.
+//! [`serve`] and [`talk`] know only [`Acceptor`] and [`Connection`]: the tests run the same two
+//! functions over std's TCP.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;

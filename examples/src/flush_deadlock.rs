@@ -1,9 +1,9 @@
-//! `flush-deadlock`: two peers keep copies of each other's journal. Each sends its own and then reads the
-//! other's; a journal is longer than the buffers hold.
+//! `flush-deadlock`: two peers keep copies of each other's journal. Each sends its own and then
+//! reads the other's; a journal is longer than the buffers hold.
 //!
-//! A blocking write returns when the kernel has taken all of it. When both peers write first, both queues
-//! fill, nobody reads, and neither write ever returns. The repaired variant writes in a thread of its own,
-//! so that reading never waits for writing.
+//! A blocking write returns when the kernel has taken all of it. When both peers write first, both
+//! queues fill, nobody reads, and neither write ever returns. The repaired variant writes in a
+//! thread of its own, so that reading never waits for writing.
 
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
@@ -21,6 +21,8 @@ const JOURNAL: usize = 3 * 4480;
 pub trait Variant: 'static {
     /// The scenario's name.
     const NAME: &'static str;
+    /// What it shows, in a line.
+    const ABOUT: &'static str;
 
     /// Sends `journal` to the peer and returns the peer's, which is as long.
     fn exchange<H: Host>(host: &H, peer: UnixStream<H>, journal: Vec<u8>) -> io::Result<Vec<u8>>;
@@ -31,6 +33,7 @@ pub struct Broken;
 
 impl Variant for Broken {
     const NAME: &'static str = "flush-deadlock";
+    const ABOUT: &'static str = "two peers write before they read, more than the buffers hold";
 
     fn exchange<H: Host>(_: &H, mut peer: UnixStream<H>, journal: Vec<u8>) -> io::Result<Vec<u8>> {
         peer.write_all(&journal)?;
@@ -45,6 +48,7 @@ pub struct Fixed;
 
 impl Variant for Fixed {
     const NAME: &'static str = "flush-deadlock-fixed";
+    const ABOUT: &'static str = "the same two peers, each with a thread that writes";
 
     fn exchange<H: Host>(
         host: &H,
@@ -65,7 +69,7 @@ pub struct Scenario<V>(PhantomData<V>);
 
 impl<V: Variant> Application for Scenario<V> {
     const NAME: &'static str = V::NAME;
-    const ABOUT: &'static str = "two peers write before they read, more than the buffers hold";
+    const ABOUT: &'static str = V::ABOUT;
 
     fn main<H: Host>(host: &H, args: &[String]) -> i32 {
         run(host, Self::NAME, args, || start_both::<V, H>(host))

@@ -1,13 +1,13 @@
 //! `hot-restart`: a server replaces itself while its clients go on talking.
 //!
-//! The old process starts the new one and passes it, in one record, the listener, the log, every open
-//! connection (SCM_RIGHTS), and the bytes of requests that it has read only in part. The new one says
-//! ready; from then on all is its own, and the old one ends. A request is written to the log before it
-//! is acknowledged; at the end the log must hold every request that was acknowledged.
+//! The old process starts the new one and passes it, in one record, the listener, the log, every
+//! open connection (SCM_RIGHTS), and the bytes of requests that it has read only in part. The new
+//! one says ready; from then on all is its own, and the old one ends. A request is written to the
+//! log before it is acknowledged; at the end the log must hold every request that was acknowledged.
 //!
-//! The new process may be killed until it has said ready, the old one from when it has heard it. The
-//! broken variant does not wait for ready: it ends when the descriptors are sent. If the new one then dies on
-//! its way, there is nobody left who holds the listener.
+//! The new process may be killed until it has said ready, the old one from when it has heard it.
+//! The broken variant does not wait for ready: it ends when the descriptors are sent. If the new
+//! one then dies on its way, there is nobody left who holds the listener.
 
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
@@ -32,6 +32,8 @@ const REQUEST: usize = 4;
 pub trait Variant: 'static {
     /// The scenario's name.
     const NAME: &'static str;
+    /// What it shows, in a line.
+    const ABOUT: &'static str;
 
     /// Whether the new process, to which all was just sent, has taken over.
     fn has_taken_over<H: Host>(channel: &UnixSeqpacket<H>) -> bool;
@@ -42,6 +44,7 @@ pub struct Broken;
 
 impl Variant for Broken {
     const NAME: &'static str = "hot-restart";
+    const ABOUT: &'static str = "a server passes its connections to its successor and ends at once";
 
     fn has_taken_over<H: Host>(_: &UnixSeqpacket<H>) -> bool {
         true
@@ -53,8 +56,10 @@ pub struct Fixed;
 
 impl Variant for Fixed {
     const NAME: &'static str = "hot-restart-fixed";
+    const ABOUT: &'static str = "the server ends when its successor has said that it is ready";
 
-    /// If the new one died, the end of file comes, or ECONNRESET if it had not read the record (SHUT 4).
+    /// If the new one died, the end of file comes, or ECONNRESET if it had not read the record
+    /// (SHUT 4).
     fn has_taken_over<H: Host>(channel: &UnixSeqpacket<H>) -> bool {
         let mut said = [0; READY.len()];
         uninterrupted(|| channel.recv(&mut said)).is_ok_and(|len| said[..len] == *READY)
@@ -66,7 +71,7 @@ pub struct Scenario<V>(PhantomData<V>);
 
 impl<V: Variant> Application for Scenario<V> {
     const NAME: &'static str = V::NAME;
-    const ABOUT: &'static str = "a server passes its connections to its successor, and one may die";
+    const ABOUT: &'static str = V::ABOUT;
 
     fn main<H: Host>(host: &H, args: &[String]) -> i32 {
         run(host, Self::NAME, args, || {
@@ -159,7 +164,8 @@ impl<H: Host> Server<H> {
     /// The descriptors, and per connection what it has of a request: its length and its bytes.
     fn to_record(&self) -> (Vec<u8>, Vec<Fd<'_>>) {
         let mut fds = vec![self.control.as_fd(), self.listener.as_fd(), self.log.as_fd()];
-        // The first byte only says that this is a record: one of no bytes would look like the end of file.
+        // The first byte only says that this is a record: one of no bytes would look like the end
+        // of file.
         let mut record = vec![self.connections.len() as u8];
         for connection in &self.connections {
             fds.push(connection.stream.as_fd());

@@ -1,9 +1,9 @@
-//! Scenarios: one application per module, each generic over its [`Host`](afunix::Host), so that it runs
-//! unchanged on the real kernel, on threads over the model, and in the simulator.
+//! Scenarios: one application per module, each generic over its [`Host`](afunix::Host), so that it
+//! runs unchanged on the real kernel, on threads over the model, and in the simulator.
 //!
-//! A *scenario* is an [`Application`]: its `main` is the first process and returns 0 if all went as it
-//! should. One about a bug has *variants*: the plain name is the broken one, `-fixed` the repaired one; what
-//! the two differ in is the module's trait `Variant` and nothing else.
+//! A *scenario* is an [`Application`]: its `main` is the first process and returns 0 if all went as
+//! it should. One about a bug has *variants*: the plain name is the broken one, `-fixed` the
+//! repaired one; what the two differ in is the module's trait `Variant` and nothing else.
 //!
 //! | scenario | shows | goes wrong by |
 //! |---|---|---|

@@ -2,8 +2,8 @@
 //!
 //! `count` writes numbers, `square` squares each line, `digest` counts the lines and sums up the
 //! bytes; its report comes back to the parent over a third socketpair. Each stage knows its ends by
-//! number (3 reads, 4 writes) and goes on until its input ends. The parent runs the same stages without
-//! sockets and compares.
+//! number (3 reads, 4 writes) and goes on until its input ends. The parent runs the same stages
+//! without sockets and compares.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 

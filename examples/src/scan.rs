@@ -1,11 +1,11 @@
-//! `scan`: a client opens files and passes them to a scanner, which runs as nobody and could open few of
-//! them itself.
+//! `scan`: a client opens files and passes them to a scanner, which runs as nobody and could open
+//! few of them itself.
 //!
 //! The *client* walks through DIR and sends up to 64 open files per record over a seqpacket pair
-//! (SCM_RIGHTS). The *scanner* looks for byte signatures, in pieces, and returns a *verdict* per file.
-//! Rights are checked when a file is opened, not when its descriptor is used (VFS 2): so the scanner
-//! needs none, and a flaw in it gives nothing away. To show it, the client makes a file that only it
-//! may read, has the scanner open it by its path, and then passes it.
+//! (SCM_RIGHTS). The *scanner* looks for byte signatures, in pieces, and returns a *verdict* per
+//! file. Rights are checked when a file is opened, not when its descriptor is used (VFS 2): so the
+//! scanner needs none, and a flaw in it gives nothing away. To show it, the client makes a file
+//! that only it may read, has the scanner open it by its path, and then passes it.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -339,8 +339,8 @@ fn walk<H: Host>(
     Ok(())
 }
 
-/// Makes a file that only the client may read, and shows what the scanner can do with its path and what
-/// with its descriptor.
+/// Makes a file that only the client may read, and shows what the scanner can do with its path and
+/// what with its descriptor.
 fn show_refusal<H: Host>(host: &H, scanner: &Scanner<H>) -> Result<(), String> {
     let directory = scratch(host, "scan-private")?;
     let shown = show_refusal_in(host, scanner, &directory);

@@ -1,16 +1,16 @@
-//! `stale-socket`: a daemon that is killed leaves its socket file behind, and its next start fails with
-//! EADDRINUSE (BIND 2, BIND 6). What should it do about a path that exists?
+//! `stale-socket`: a daemon that is killed leaves its socket file behind, and its next start fails
+//! with EADDRINUSE (BIND 2, BIND 6). What should it do about a path that exists?
 //!
-//! The *daemon* runs twice, each under a *supervisor* that starts it again when a signal killed it: as
-//! if an operator had started it by hand beside the service manager. The second to come shall see that
-//! another one is running and leave. The first process is the client; it asks again until it is answered.
-//! All hold an end of one socketpair, the *lifeline*: the client's end closes to stop the daemons, and the
-//! client sees HUP when no supervisor is left.
+//! The *daemon* runs twice, each under a *supervisor* that starts it again when a signal killed it:
+//! as if an operator had started it by hand beside the service manager. The second to come shall
+//! see that another one is running and leave. The first process is the client; it asks again until
+//! it is answered. All hold an end of one socketpair, the *lifeline*: the client's end closes to
+//! stop the daemons, and the client sees HUP when no supervisor is left.
 //!
 //! | variant | a path that exists | wrong because |
 //! |---|---|---|
 //! | `stale-socket` | means that another one is running | a dead one's file stays |
-//! | `stale-socket-unlink` | is removed if nobody answers there | the other may be about to listen |
+//! | `stale-socket-unlink` | is removed if nobody answers | the other may be about to listen |
 //! | `stale-socket-fixed` | is replaced by whoever holds a lock | |
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -30,6 +30,8 @@ pub type Claim<H> = (UnixListener<H>, Option<OwnedFd<H>>);
 pub trait Variant: 'static {
     /// The scenario's name.
     const NAME: &'static str;
+    /// What it shows, in a line.
+    const ABOUT: &'static str;
 
     /// Listens at `path`. EADDRINUSE: another daemon is running.
     fn claim<H: Host>(host: &H, path: &Path) -> io::Result<Claim<H>>;
@@ -40,6 +42,7 @@ pub struct Broken;
 
 impl Variant for Broken {
     const NAME: &'static str = "stale-socket";
+    const ABOUT: &'static str = "a killed daemon leaves its socket file; its next start meets it";
 
     fn claim<H: Host>(host: &H, path: &Path) -> io::Result<Claim<H>> {
         Ok((UnixListener::bind(host, &Address::path(path)?)?, None))
@@ -51,6 +54,8 @@ pub struct Unlink;
 
 impl Variant for Unlink {
     const NAME: &'static str = "stale-socket-unlink";
+    const ABOUT: &'static str =
+        "the daemon removes a socket file that nobody answers; so does another";
 
     fn claim<H: Host>(host: &H, path: &Path) -> io::Result<Claim<H>> {
         let address = Address::path(path)?;
@@ -69,23 +74,23 @@ impl Variant for Unlink {
 }
 
 /// Lets a lock decide who may replace the file.
+///
+/// The lock is an abstract name, which the kernel gives to one socket at a time and frees when its
+/// holder ends, however it ends (ADDR 5, BIND 4, BIND 6). So at most one daemon is past the bind of
+/// the lock, and nobody else touches either path; whatever lies there was left by a dead one.
+/// rename(2) puts a socket that listens in its place: a client never meets one that does not.
 pub struct Fixed;
 
 impl Variant for Fixed {
     const NAME: &'static str = "stale-socket-fixed";
+    const ABOUT: &'static str = "the daemon replaces a socket file while it holds a lock";
 
-    /// The lock is an abstract name, which the kernel gives to one socket at a time and frees when its
-    /// holder ends, however it ends (ADDR 5, BIND 4, BIND 6). So at most one daemon is past the first
-    /// line, and nobody else touches either path; whatever lies there was left by a dead one. rename(2)
-    /// puts a socket that listens in its place: a client never meets one that does not.
     fn claim<H: Host>(host: &H, path: &Path) -> io::Result<Claim<H>> {
         let lock = Address::abstract_name(path.as_os_str().as_encoded_bytes())?;
         let lock = UnixDatagram::bind(host, &lock)?;
         let fresh = path.with_extension("new");
-        match fs::remove_file(host, &fresh) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        // Left by one that died before the rename. If it stays, bind will say so.
+        let _ = fs::remove_file(host, &fresh);
         let listener = UnixListener::bind(host, &Address::path(&fresh)?)?;
         fs::rename(host, &fresh, path)?;
         Ok((listener, Some(lock.into())))
@@ -97,7 +102,7 @@ pub struct Scenario<V>(PhantomData<V>);
 
 impl<V: Variant> Application for Scenario<V> {
     const NAME: &'static str = V::NAME;
-    const ABOUT: &'static str = "a killed daemon leaves its socket file; its next start meets it";
+    const ABOUT: &'static str = V::ABOUT;
 
     fn main<H: Host>(host: &H, args: &[String]) -> i32 {
         run(host, Self::NAME, args, || {

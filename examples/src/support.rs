@@ -1,5 +1,6 @@
-//! What several scenarios need: a directory of their own, calls that go on after EINTR, and errors that say
-//! what was tried. std's `read_exact`, `write_all` and `BufRead` go on after EINTR by themselves.
+//! What several scenarios need: a directory of their own, calls that go on after EINTR, and errors
+//! that say what was tried. std's `read_exact`, `write_all` and `BufRead` go on after EINTR by
+//! themselves.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! Every scenario on the real kernel and on threads over the model.
 //!
-//! On the kernel a scenario's processes are forks, for which a program must have one thread: so each case
-//! starts this very program again, which then runs one scenario and exits with its status. It leads a
-//! process group, that is killed when the case is over: a deadlocked scenario leaves nothing behind.
+//! On the kernel a scenario's processes are forks, for which a program must have one thread: so
+//! each case starts this very program again, which then runs one scenario and exits with its
+//! status. It leads a process group, that is killed when the case is over: a deadlocked scenario
+//! leaves nothing behind.
 
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +22,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// The first argument that makes this program run a scenario; backend, name and arguments follow.
 const RUN: &str = "--run-scenario";
 const BACKENDS: [&str; 2] = ["kernel", "threads"];
-/// Those that end well unless something crashes. Of the others one always hangs, and one may lose its race.
+/// Those that end well unless something crashes. Of the others one always hangs, and one may lose
+/// its race.
 const END_WELL: [&str; 8] = [
     "echo",
     "pipeline",
@@ -138,7 +140,8 @@ fn scan_reports() -> Result<(), Failed> {
     Ok(())
 }
 
-/// Whether the scanner was refused the private file; where nothing can refuse it, the report must say so.
+/// Whether the scanner was refused the private file; where nothing can refuse it, the report must
+/// say so.
 fn is_refused(output: String) -> Result<(), Failed> {
     let first = output.lines().next().unwrap_or_default();
     let refused = first.ends_with("opens it by path: EACCES; by the descriptor passed: 21 bytes");

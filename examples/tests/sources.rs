@@ -1,5 +1,8 @@
 //! What the sources promise: variants that differ little, and no signature spelled out.
 
+use afunix::Application;
+use afunix_examples::Visit;
+
 /// The lines of `impl Variant for NAME`.
 fn variant<'a>(source: &'a str, name: &str) -> Vec<&'a str> {
     let head = format!("impl Variant for {name} {{");
@@ -9,7 +12,8 @@ fn variant<'a>(source: &'a str, name: &str) -> Vec<&'a str> {
     lines
 }
 
-/// Lines of `left` and `right` that are not in their longest common subsequence: what diff(1) counts.
+/// Lines of `left` and `right` that are not in their longest common subsequence: what diff(1)
+/// counts.
 fn differing(left: &[&str], right: &[&str]) -> usize {
     let mut row = vec![0; right.len() + 1];
     for line in left {
@@ -49,4 +53,23 @@ fn the_scanner_s_own_source_is_no_hit() {
     let eicar = ["EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*", r"X5O!P%@AP[4\PZX54(P^)7CC)7}$"];
     assert!(eicar.iter().all(|half| source.contains(half)), "the halves are in the table");
     assert!(!source.contains(&[eicar[1], eicar[0]].concat()));
+}
+
+#[test]
+fn every_scenario_has_its_own_name_and_a_line_about_it() {
+    struct Names(Vec<&'static str>);
+    impl Visit for Names {
+        fn visit<A: Application + 'static>(&mut self) {
+            assert!((1..=72).contains(&A::ABOUT.len()), "{}: {:?}", A::NAME, A::ABOUT);
+            self.0.push(A::NAME);
+        }
+    }
+    let mut names = Names(Vec::new());
+    afunix_examples::each(&mut names);
+    for (at, name) in names.0.iter().enumerate() {
+        assert!(!names.0[..at].contains(name), "{name} is there twice");
+    }
+    for fixed in names.0.iter().filter_map(|name| name.strip_suffix("-fixed")) {
+        assert!(names.0.contains(&fixed), "{fixed}-fixed has no broken variant");
+    }
 }

@@ -1,5 +1,5 @@
-//! The echo server and its client over TCP on loopback: the very functions that the scenario runs over
-//! Unix sockets.
+//! The echo server and its client over TCP on loopback: the very functions that the scenario runs
+//! over Unix sockets.
 
 use std::net::{TcpListener, TcpStream};
 use std::thread;

@@ -1,0 +1,113 @@
+//! Every scenario in the simulator: the sound ones hold under every fault profile, the broken ones
+//! are found out.
+
+use afunix::Application;
+use afunix_examples::Visit;
+use afunix_sim::{App, Choices, FailureKind, Faults, Report, RunOptions, app, run};
+
+/// The scenario of this name, as what the simulator runs.
+fn scenario(name: &str) -> App {
+    struct Find<'a>(&'a str, Option<App>);
+    impl Visit for Find<'_> {
+        fn visit<A: Application + 'static>(&mut self) {
+            if A::NAME == self.0 {
+                self.1 = Some(app(|host| A::main(host, &[])));
+            }
+        }
+    }
+    let mut find = Find(name, None);
+    afunix_examples::each(&mut find);
+    find.1.unwrap_or_else(|| panic!("there is no scenario {name}"))
+}
+
+fn run_with(app: &App, faults: Faults, seed: u64) -> Report {
+    run(app, &RunOptions { faults, ..RunOptions::default() }, Choices::Seed(seed))
+}
+
+/// What goes before the assertion's message: all that is needed to make the run again.
+fn describe(name: &str, faults: Faults, seed: u64, report: &Report) -> String {
+    let printed = report.printed.join("\n");
+    format!("{name}, faults {faults}, seed {seed}: {:?}\n{printed}", report.outcome)
+}
+
+/// Makes `runs` runs under each profile; each must pass. Returns how many processes were killed.
+fn holds(name: &str, profiles: &[Faults], runs: u64) -> u64 {
+    let app = scenario(name);
+    let mut crashes = 0;
+    for faults in profiles.iter().copied() {
+        for seed in 0..runs {
+            let report = run_with(&app, faults, seed);
+            assert!(report.passed(), "{}", describe(name, faults, seed, &report));
+            crashes += report.faults.crashes;
+        }
+    }
+    crashes
+}
+
+/// The first failing run of the default profile.
+fn is_found_out(name: &str, most_runs: u64) -> Report {
+    let app = scenario(name);
+    let mut reports = (0..most_runs).map(|seed| run_with(&app, Faults::default(), seed));
+    let found = reports.find(|report| !report.passed());
+    found.unwrap_or_else(|| panic!("{name}: no failure in {most_runs} runs"))
+}
+
+#[test]
+fn echo_holds() {
+    holds("echo", &Faults::ALL, 60);
+}
+
+#[test]
+fn pipeline_holds() {
+    holds("pipeline", &Faults::ALL, 60);
+}
+
+#[test]
+fn scan_holds() {
+    holds("scan", &Faults::ALL, 60);
+}
+
+#[test]
+fn flush_deadlock_fixed_holds() {
+    holds("flush-deadlock-fixed", &Faults::ALL, 200);
+}
+
+#[test]
+fn stale_socket_fixed_holds_though_its_daemons_are_killed() {
+    assert!(holds("stale-socket-fixed", &Faults::ALL, 200) > 100, "nobody was killed");
+}
+
+#[test]
+fn hot_restart_fixed_holds_though_its_servers_are_killed() {
+    assert!(holds("hot-restart-fixed", &Faults::ALL, 200) > 20, "nobody was killed");
+}
+
+#[test]
+fn without_a_crash_nothing_is_wrong_with_the_broken_ones() {
+    for name in ["stale-socket", "hot-restart"] {
+        assert_eq!(holds(name, &[Faults::None, Faults::Io], 200), 0);
+    }
+}
+
+#[test]
+fn flush_deadlock_is_a_deadlock_of_two_writers() {
+    let report = is_found_out("flush-deadlock", 1);
+    let failure = report.failure().expect("it did not pass");
+    assert_eq!(failure.kind, FailureKind::Deadlock, "{failure}");
+    assert_eq!(failure.cycle.len(), 2, "{failure}");
+}
+
+#[test]
+fn stale_socket_is_found_out_by_a_crash() {
+    assert!(is_found_out("stale-socket", 500).faults.crashes > 0);
+}
+
+#[test]
+fn stale_socket_unlink_is_found_out() {
+    is_found_out("stale-socket-unlink", 2000);
+}
+
+#[test]
+fn hot_restart_is_found_out_by_a_crash() {
+    assert!(is_found_out("hot-restart", 2000).faults.crashes > 0);
+}
