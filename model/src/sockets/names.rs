@@ -78,11 +78,12 @@ fn copy_out(path: Option<&[u8]>, unnamed: usize, name: &mut NameOut) -> Result<(
     };
     let room = usize::try_from(room).map_err(|_| Errno::INVAL)?;
     let written = room.min(len);
+    // The length is written first, and stays when the name cannot be.
+    name.reported = Some(len as i32);
     if written > 0 && matches!(name.want, NameWant::Fault { .. }) {
         return Err(Errno::FAULT);
     }
     name.bytes[..written].copy_from_slice(&address[..written]);
-    name.reported = Some(len as i32);
     Ok(())
 }
 

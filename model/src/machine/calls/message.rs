@@ -88,8 +88,7 @@ impl Machine {
         sending: &mut Sending,
     ) -> Result<usize, Stop> {
         let is_sendmsg = message.control.is_some();
-        let name =
-            names::copy_in(if is_sendmsg { header_name(message.name) } else { message.name })?;
+        let name = names::copy_in(given_name(message.name, is_sendmsg))?;
         if message.data.len() > BUFFERS_MAX {
             // CMSG 5
             return Err(Errno::MSGSIZE.into());
@@ -321,10 +320,11 @@ impl Resolve for Table<'_> {
     }
 }
 
-/// CMSG 7: sendmsg cuts a name's length to 128, and a null pointer is no name whatever its length.
-fn header_name(name: RawName<'_>) -> RawName<'_> {
+/// CMSG 7: sendmsg cuts a name's length to 128. A null pointer is no name, whatever its length (SSEND 3).
+fn given_name(name: RawName<'_>, is_sendmsg: bool) -> RawName<'_> {
     match name {
         RawName::Null { .. } => RawName::NONE,
+        _ if !is_sendmsg => name,
         RawName::Bytes(bytes) => RawName::Bytes(&bytes[..bytes.len().min(STORAGE)]),
         RawName::Fault { len } => RawName::Fault { len: len.min(STORAGE as i32) },
     }

@@ -252,7 +252,9 @@ impl Machine {
 
     /// connect(2).
     pub(super) fn connect(&mut self, cx: Cx, fd: Fd<'_>, name: RawName<'_>) -> Flow {
-        let (file, socket) = match self.socket_of(cx, fd) {
+        // Other than bind, connect copies the address before it asks whether this is a socket.
+        let found = self.file_of(cx, fd).and_then(|_| names::copy_in(name));
+        let (file, socket) = match found.and_then(|_| self.socket_of(cx, fd)) {
             Ok(found) => found,
             Err(errno) => return Flow::Done(Err(errno)),
         };
