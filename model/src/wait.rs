@@ -23,32 +23,38 @@ pub struct On {
     pub socket: Option<u64>,
 }
 
-/// The tickets that are valid, and those woken since they were last drained.
+/// The tickets that are known, and those woken since they were last drained.
+///
+/// A ticket is known from its issue until it is cancelled, which whoever issued it does when the call is
+/// over, woken or not: until then no other ticket is taken for it.
 #[derive(Clone, Debug, Default)]
 pub struct Tickets {
-    valid: SlotMap<Ticket, ()>,
+    /// Whether each still waits.
+    known: SlotMap<Ticket, bool>,
     woken: VecDeque<Ticket>,
 }
 
 impl Tickets {
     /// A new ticket.
     pub fn issue(&mut self) -> Ticket {
-        self.valid.insert(())
+        self.known.insert(true)
     }
 
-    /// Makes a ticket void. Nothing happens if it is.
+    /// Makes a ticket void. Nothing happens if it is cancelled already.
     pub fn cancel(&mut self, ticket: Ticket) {
-        self.valid.remove(ticket);
+        self.known.remove(ticket);
     }
 
     /// Whether the ticket still waits.
+    #[inline]
     pub fn is_valid(&self, ticket: Ticket) -> bool {
-        self.valid.contains_key(ticket)
+        self.known.get(ticket) == Some(&true)
     }
 
     /// Wakes one ticket; `false` if it is void.
+    #[inline]
     pub fn wake(&mut self, ticket: Ticket) -> bool {
-        let was_valid = self.valid.remove(ticket).is_some();
+        let was_valid = self.known.get_mut(ticket).is_some_and(std::mem::take);
         if was_valid {
             self.woken.push_back(ticket);
         }

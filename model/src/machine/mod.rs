@@ -367,8 +367,8 @@ impl Machine {
     /// Notes that the call waits, and holds what it needs meanwhile.
     fn block(&mut self, cx: Cx, call: &Call<'_, '_>, wait: Wait) -> Step {
         let Wait { on, ticket, deadline, settled, state } = wait;
-        self.waiting.insert(ticket, cx.tid);
         let thread = self.threads.get_mut(cx.tid.0).expect("the stepped thread is there");
+        self.waiting.insert(ticket, cx.tid);
         if let Some(call) = &mut thread.call {
             self.waiting.remove(call.ticket);
             (call.on, call.ticket, call.deadline, call.state) = (on, ticket, deadline, state);

@@ -208,7 +208,10 @@ impl Machine {
         receiving: Receiving,
         bytes: usize,
     ) -> Result<usize, Errno> {
+        let is_recvmsg = receipt.header.is_some();
         let named = match receipt.name {
+            // The length of recvmsg's name stands in the header: there is no pointer to be null.
+            Some(name) if is_recvmsg && name.want == NameWant::NullLength => Ok(()),
             Some(name) => self.sockets.source_name(&receiving, name),
             None => Ok(()),
         };

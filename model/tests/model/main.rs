@@ -1,0 +1,8 @@
+//! Tests of the model: scripts, tables, and properties over random calls.
+
+mod files;
+mod machine;
+mod numbers;
+mod random;
+mod streams;
+mod support;
