@@ -239,10 +239,12 @@ impl Workers {
                 self.await_turn(index as u32);
                 self.take(index, perform);
                 self.header().turn.store(index as u32 + 1, Ordering::SeqCst);
-                if plan.turns.get(index + 1).is_some_and(|next| *next != worker) {
+                if plan.turns.get(index + 1) != Some(&worker) {
                     self.wake();
                 }
             }
+            // A worker that ended would close what it has open.
+            self.await_turn(plan.turns.len() as u32);
         });
     }
 

@@ -14,7 +14,7 @@ use afunix_model::profile::Profile;
 
 use super::answer::{Answer, Tag};
 use super::perform::{Side, look, perform};
-use super::program::{Program, Request, Slot};
+use super::program::{CARGO_FILE, Program, Request, Slot};
 use crate::raw::fd;
 
 /// A number that is never open: the programs' tables end below it.
@@ -205,7 +205,8 @@ impl Side for State<'_> {
         // Sockets of one type only are sent, over sockets of the others: no cycle can come to be.
         let carries = self.kind(carrier).is_some_and(|kind| kind != self.cargo);
         let fits = self.kind(number).is_none_or(|kind| kind == self.cargo && carries);
-        let number = if fits { number } else { 0 };
+        let fits = fits && slot != Slot::Console;
+        let number = if fits { number } else { self.find(Slot::Made(CARGO_FILE)) };
         self.numbers.push(number);
         number
     }

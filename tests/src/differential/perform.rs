@@ -1,5 +1,6 @@
 //! Performing a request: the same code on both sides, so that a difference is one of the calls.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use afunix::call::{Fcntl, OptionOut, Stat};
@@ -18,6 +19,8 @@ use crate::raw::{control as raw_control, fd};
 
 /// Numbers that are looked at after every step: 3 up to, not including, this.
 pub(super) const LOOKED_AT: i32 = 26;
+/// No message of a program is longer.
+const LONGEST: usize = 1 << 20;
 /// What poll says of a file that is no socket.
 const PLAIN_FILE: i16 = 0x145;
 /// What poll is asked for.
@@ -245,12 +248,14 @@ fn by_path(side: &mut dyn Side, path: &str, call: PathCall, answer: &mut Answer)
 
 /// The bytes of a piece: they tell where they came from in the message.
 fn contents(pieces: &[Piece]) -> Vec<Vec<u8>> {
+    static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
     let byte = |place: usize| (b'a' + (place % 26) as u8) ^ ((place / 26) as u8 & 0x20);
+    let pattern = PATTERN.get_or_init(|| (0..LONGEST).map(byte).collect());
     let mut start = 0;
     let mut all = Vec::with_capacity(pieces.len());
     for piece in pieces {
         let len = if piece.faults { 0 } else { piece.len };
-        all.push((start..start + len).map(byte).collect());
+        all.push(pattern[start..start + len].to_vec());
         start += piece.len;
     }
     all

@@ -14,6 +14,9 @@ pub enum Slot {
     Negative,
 }
 
+/// The slot of a file that is sent in place of what must not be sent.
+pub(super) const CARGO_FILE: u16 = 0;
+
 /// A name as a program hands it over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
