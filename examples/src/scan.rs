@@ -31,7 +31,7 @@ impl Application for Scan {
             [directory] => match fs::read_dir(host, directory) {
                 Ok(_) => {
                     let directory = Path::new(directory);
-                    status(host, Self::NAME, scan(host, directory, directory))
+                    status(host, Self::NAME, scan(host, directory, directory).map(drop))
                 }
                 Err(error) => {
                     host.print(&format!("scan: {directory}: {}", explain(&error)));
@@ -254,7 +254,7 @@ impl Report {
         }
     }
 
-    fn print<H: Host>(mut self, host: &H) {
+    fn print<H: Host>(&mut self, host: &H) {
         self.hits.sort();
         for (path, name) in &self.hits {
             host.print(&format!("{}: {name}", path.display()));
@@ -270,7 +270,7 @@ impl Report {
 }
 
 /// Scans all below `directory`; the report names the files below `shown`.
-fn scan<H: Host>(host: &H, directory: &Path, shown: &Path) -> Result<(), String> {
+fn scan<H: Host>(host: &H, directory: &Path, shown: &Path) -> Result<Report, String> {
     let scanner = Scanner::start(host)?;
     show_refusal(host, &scanner)?;
     let mut report = Report::default();
@@ -278,7 +278,8 @@ fn scan<H: Host>(host: &H, directory: &Path, shown: &Path) -> Result<(), String>
     walk(host, directory, shown, &mut batch, &mut report)?;
     batch.send(&mut report)?;
     report.print(host);
-    scanner.stop()
+    scanner.stop()?;
+    Ok(report)
 }
 
 /// Files that are open and not sent yet.
@@ -381,13 +382,18 @@ fn show_refusal_in<H: Host>(host: &H, scanner: &Scanner<H>, at: &Path) -> Result
     }
 }
 
-/// Without DIR: scans a directory made for it.
+/// Without DIR: scans a directory made for it, where it is known what must be found.
 fn scan_own_directory<H: Host>(host: &H) -> Result<(), String> {
     let directory = scratch(host, "scan")?;
     let scanned =
         make_samples(host, &directory).and_then(|()| scan(host, &directory, Path::new("")));
     remove_tree(host, &directory)?;
-    scanned
+    let found = scanned?.hits;
+    let wanted = [("across.log", "reverse shell"), ("mail/eicar.com", "EICAR test file")];
+    if found == wanted.map(|(path, name)| (PathBuf::from(path), name)) {
+        return Ok(());
+    }
+    Err(format!("it should have found {wanted:?}"))
 }
 
 fn make_samples<H: Host>(host: &H, directory: &Path) -> Result<(), String> {
