@@ -133,47 +133,65 @@ impl Strategy for Random {
     }
 }
 
-/// How a replay takes a choice that does not fit the tape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fit {
-    /// It is a divergence: the run ends there.
-    Exact,
-    /// It is made to fit, and past the end everything is 0: for shrinking.
-    Loose,
-}
-
-/// The choices of a tape.
+/// The choices of a tape, to be followed exactly: where they do not fit, the run has diverged.
 #[derive(Clone, Debug)]
 pub(crate) struct Replay {
     choices: Vec<Choice>,
     at: usize,
-    fit: Fit,
     misfit: Option<String>,
 }
 
 impl Replay {
-    pub(crate) fn new(choices: Vec<Choice>, fit: Fit) -> Self {
-        Replay { choices, at: 0, fit, misfit: None }
+    pub(crate) fn new(choices: Vec<Choice>) -> Self {
+        Replay { choices, at: 0, misfit: None }
     }
 
     fn next(&mut self, n: u32, label: Label) -> u32 {
-        let choice = self.choices.get(self.at).copied();
+        let choice = self.choices.get(self.at);
         self.at += 1;
-        match (self.fit, choice) {
-            (_, Some(choice)) if choice.label == label && choice.n == n => choice.value,
-            (Fit::Loose, Some(choice)) => choice.value.min(n - 1),
-            (Fit::Loose, None) => 0,
-            (Fit::Exact, found) => {
-                let expected = match found {
-                    Some(choice) => format!("a choice of {} ({})", choice.n, choice.label.name()),
-                    None => "the end of the tape".to_owned(),
-                };
-                self.misfit.get_or_insert_with(|| {
-                    format!("expected {expected}, got a choice of {n} ({})", label.name())
-                });
-                0
-            }
+        if let Some(choice) = choice.filter(|choice| choice.label == label && choice.n == n) {
+            return choice.value;
         }
+        if self.misfit.is_none() {
+            let expected = match choice {
+                Some(choice) => format!("a choice of {} ({})", choice.n, choice.label.name()),
+                None => "the end of the tape".to_owned(),
+            };
+            let got = label.name();
+            self.misfit = Some(format!("expected {expected}, got a choice of {n} ({got})"));
+        }
+        0
+    }
+}
+
+/// The choices of a tape that was changed, made to fit: each label has a sequence of its own, so that a
+/// choice taken out moves no other kind; a value too large is lowered, and past the end all are 0.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loose {
+    sequences: [Vec<u32>; Label::ALL.len()],
+    at: [usize; Label::ALL.len()],
+}
+
+impl Loose {
+    pub(crate) fn new(choices: &[Choice]) -> Self {
+        let mut loose = Loose::default();
+        for choice in choices {
+            loose.sequences[choice.label as usize].push(choice.value);
+        }
+        loose
+    }
+}
+
+impl Strategy for Loose {
+    fn choose(&mut self, n: u32, label: Label) -> u32 {
+        let at = &mut self.at[label as usize];
+        let value = self.sequences[label as usize].get(*at).copied().unwrap_or(0);
+        *at += 1;
+        value.min(n - 1)
+    }
+
+    fn chance(&mut self, _: u32, label: Label) -> bool {
+        self.choose(2, label) != 0
     }
 }
 

@@ -32,6 +32,7 @@
 mod choice;
 mod coroutine;
 mod counts;
+mod explore;
 mod faults;
 mod host;
 mod inherited;
@@ -40,16 +41,20 @@ mod panics;
 mod record;
 mod report;
 mod run;
+mod shrink;
 mod tape;
 mod waits;
+mod watchdog;
 mod world;
 
 pub use choice::{Choice, Label, Random, Strategy};
+pub use explore::{Campaign, Ended, ExploreOptions, Found, Progress, explore, run_seed};
 pub use faults::{FaultCounts, Faults, NotAProfile};
 pub use host::Sim;
 pub use options::RunOptions;
 pub use report::{Failure, FailureKind, Outcome, Report};
 pub use run::{App, Choices, app, replay, run};
+pub use shrink::{Shrunk, shrink};
 pub use tape::{Mark, Tape, TapeError};
 
 /// The sockets of [`afunix::net`] in a simulation.

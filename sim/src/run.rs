@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use afunix::Pid;
 use afunix::snapshot::Snapshot;
 
-use crate::choice::{Fit, Random, Replay, Source, Strategy};
+use crate::choice::{Random, Replay, Source, Strategy};
 use crate::coroutine::{self, Command, Coroutine};
 use crate::host::{Sim, process_body};
 use crate::options::RunOptions;
@@ -196,7 +196,7 @@ pub fn run(app: &App, options: &RunOptions, choices: Choices) -> Report {
 /// it fails as [`Diverged`](crate::FailureKind::Diverged), at the first step that differs.
 pub fn replay(app: &App, options: &RunOptions, tape: &Tape, until: Option<u64>) -> Report {
     let record = Record::following(tape.marks.clone().into(), until);
-    let source = Source::Replay(Replay::new(tape.choices.clone(), Fit::Exact));
+    let source = Source::Replay(Replay::new(tape.choices.clone()));
     let mut report = report(app, &tape.options(options), source, Some(record));
     report.tape.scenario.clone_from(&tape.scenario);
     report.tape.args.clone_from(&tape.args);

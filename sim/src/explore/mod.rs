@@ -1,0 +1,309 @@
+//! Many runs, over several OS threads, with the same result as one after the other.
+//!
+//! Runs are numbered from 0, and a run's seed follows from the campaign's and its number. Workers take them in
+//! *chunks*; what chunks tell is added up in the order of their numbers, up to the first run that fails,
+//! so nothing hangs on how many workers there are.
+
+mod tally;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::choice::{Random, Replay, Source};
+use crate::faults::FaultCounts;
+use crate::options::RunOptions;
+use crate::report::{Failure, FailureKind, Outcome, Report};
+use crate::run::{App, Choices, Runner, run};
+use crate::shrink::{Shrunk, shrink};
+use crate::watchdog;
+use tally::{Tally, Total};
+
+/// Runs that a worker takes at once.
+const CHUNK: u64 = 64;
+
+/// What a campaign is made with.
+#[derive(Clone)]
+pub struct ExploreOptions {
+    /// What each run is made with.
+    pub run: RunOptions,
+    /// How many runs at most.
+    pub runs: u64,
+    /// How long at most.
+    pub time: Option<Duration>,
+    /// From this the seeds of all runs follow.
+    pub seed: u64,
+    /// OS threads.
+    pub jobs: usize,
+    /// Every so many runs, one is made twice and compared; 0 for none.
+    pub check_every: u64,
+    /// How long a failing run is shrunk; zero for not at all.
+    pub shrink: Duration,
+    /// Ends the campaign early when somebody sets it.
+    pub stop: Arc<AtomicBool>,
+    /// Told now and then how far it is, from any of the OS threads.
+    pub progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
+}
+
+impl Default for ExploreOptions {
+    /// 10,000 runs from seed 0 on one OS thread, every 64th made twice, 3 seconds to shrink.
+    fn default() -> Self {
+        ExploreOptions {
+            run: RunOptions::default(),
+            runs: 10_000,
+            time: None,
+            seed: 0,
+            jobs: 1,
+            check_every: 64,
+            shrink: Duration::from_secs(3),
+            stop: Arc::default(),
+            progress: None,
+        }
+    }
+}
+
+impl fmt::Debug for ExploreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExploreOptions")
+            .field("run", &self.run)
+            .field("runs", &self.runs)
+            .field("time", &self.time)
+            .field("seed", &self.seed)
+            .field("jobs", &self.jobs)
+            .field("check_every", &self.check_every)
+            .field("shrink", &self.shrink)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far a campaign is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Runs made.
+    pub runs: u64,
+    /// Different orders of threads among them, at least.
+    pub schedules: u64,
+}
+
+/// Why a campaign ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// All runs were made.
+    Complete,
+    /// A run failed.
+    Failed,
+    /// The time was over.
+    Time,
+    /// Somebody stopped it.
+    Stopped,
+}
+
+/// What a campaign tells.
+#[derive(Clone, Debug, Serialize)]
+pub struct Campaign {
+    /// Why it ended.
+    pub ended: Ended,
+    /// The seed that the seeds of all runs follow from.
+    pub seed: u64,
+    /// Runs made, up to and with the first that failed.
+    pub runs: u64,
+    /// Different orders of threads among them.
+    pub schedules: u64,
+    /// Steps made.
+    pub steps: u64,
+    /// Calls made.
+    pub calls: u64,
+    /// Runs that were made twice and compared.
+    pub checked: u64,
+    /// Faults injected.
+    pub faults: FaultCounts,
+    /// Different points at which a process was killed: (process, call, which of its calls).
+    pub crash_points: u64,
+    /// Calls by name.
+    pub coverage: BTreeMap<String, u64>,
+    /// The first run that failed.
+    #[serde(skip)]
+    pub failure: Option<Box<Found>>,
+}
+
+/// A run that failed.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its number in the campaign.
+    pub run: u64,
+    /// Its own seed.
+    pub seed: u64,
+    /// Why it failed.
+    pub failure: Failure,
+    /// The run as it was found, recorded.
+    pub first: Report,
+    /// The same failure, in a simpler run.
+    pub shrunk: Shrunk,
+}
+
+/// The seed of a campaign's run (splitmix64).
+pub fn run_seed(seed: u64, run: u64) -> u64 {
+    let mut state = seed.wrapping_add(run.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ (state >> 31)
+}
+
+/// What the workers share.
+struct Shared<'a> {
+    app: &'a App,
+    options: &'a ExploreOptions,
+    /// The next chunk to be taken.
+    next: AtomicU64,
+    /// Least number of a run that failed.
+    failed: AtomicU64,
+    /// The time is over.
+    late: AtomicBool,
+    total: Mutex<Total>,
+}
+
+/// Makes many runs of `app`, until one fails.
+///
+/// The result is the same for any number of jobs, unless time or somebody ends it.
+pub fn explore(app: &App, options: &ExploreOptions) -> Campaign {
+    let shared = Shared {
+        app,
+        options,
+        next: AtomicU64::new(0),
+        failed: AtomicU64::new(u64::MAX),
+        late: AtomicBool::new(false),
+        total: Mutex::new(Total::default()),
+    };
+    watchdog::within(options.time, &shared.late, || {
+        thread::scope(|scope| {
+            for _ in 0..options.jobs.max(1) {
+                scope.spawn(|| work(&shared));
+            }
+        });
+    });
+    let late = shared.late.load(Ordering::Relaxed);
+    let total = shared.total.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let (tally, schedules) = total.finish();
+    let ended = match () {
+        () if tally.failure.is_some() => Ended::Failed,
+        () if tally.runs == options.runs => Ended::Complete,
+        () if late => Ended::Time,
+        () => Ended::Stopped,
+    };
+    let found = tally.failure.map(|(run, failure)| Box::new(found(app, options, run, failure)));
+    let coverage = tally.coverage.into_iter().map(|(name, n)| (name.to_owned(), n)).collect();
+    Campaign {
+        ended,
+        seed: options.seed,
+        runs: tally.runs,
+        schedules,
+        steps: tally.steps,
+        calls: tally.calls,
+        checked: tally.checked,
+        faults: tally.faults,
+        crash_points: tally.crash_points.len() as u64,
+        coverage,
+        failure: found,
+    }
+}
+
+/// Makes the run that failed again, recorded, and a simpler one of it.
+fn found(app: &App, options: &ExploreOptions, number: u64, failure: Failure) -> Found {
+    let seed = run_seed(options.seed, number);
+    let recorded = RunOptions { record: true, ..options.run.clone() };
+    let first = run(app, &recorded, Choices::Seed(seed));
+    let same = first.failure().is_some_and(|it| it.signature == failure.signature);
+    let shrunk = if same && !options.shrink.is_zero() {
+        shrink(app, &options.run, &first, options.shrink)
+    } else {
+        Shrunk { report: first.clone(), tried: 0, cut_short: false }
+    };
+    Found { run: number, seed, failure, first, shrunk }
+}
+
+/// Takes chunks and makes their runs, until there are no more.
+fn work(shared: &Shared<'_>) {
+    let options = shared.options;
+    let mut runner = Runner::new(Arc::new(RunOptions { record: false, ..options.run.clone() }));
+    while !shared.is_over() {
+        let chunk = shared.next.fetch_add(1, Ordering::Relaxed);
+        let start = chunk.saturating_mul(CHUNK);
+        if start >= options.runs {
+            return;
+        }
+        let end = start.saturating_add(CHUNK).min(options.runs);
+        let mut tally = Tally::default();
+        for number in start..end {
+            if shared.is_over() || number > shared.failed.load(Ordering::Relaxed) {
+                break;
+            }
+            if let Some(failure) = one(shared, &mut runner, number, &mut tally) {
+                shared.failed.fetch_min(number, Ordering::Relaxed);
+                tally.failure = Some((number, failure));
+                break;
+            }
+        }
+        tally.take_coverage(runner.world());
+        let progress = {
+            let mut total = shared.total.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            total.deliver(chunk, tally);
+            Progress { runs: total.runs(), schedules: total.schedules() }
+        };
+        if let Some(tell) = &options.progress {
+            tell(progress);
+        }
+        if start > shared.failed.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+}
+
+/// Makes one run, and perhaps a second time.
+fn one(
+    shared: &Shared<'_>,
+    runner: &mut Runner,
+    number: u64,
+    tally: &mut Tally,
+) -> Option<Failure> {
+    let options = shared.options;
+    let seed = run_seed(options.seed, number);
+    let outcome = runner.run(shared.app, Source::Random(Random::new(seed)), None);
+    let world = runner.world();
+    tally.add(&world.counts);
+    let (trace, schedule) = (world.counts.trace, world.counts.schedule);
+    if let Outcome::Failed(failure) = outcome {
+        return Some(failure);
+    }
+    if options.check_every == 0 || !number.is_multiple_of(options.check_every) {
+        return None;
+    }
+    tally.take_coverage(world);
+    tally.checked += 1;
+    let choices = world.chooser.made().to_vec();
+    let again = runner.run(shared.app, Source::Replay(Replay::new(choices)), None);
+    let world = runner.world();
+    // What was made twice is counted once.
+    let _ = world.coverage.take();
+    let same = again == Outcome::Passed && world.counts.trace == trace;
+    (!same || world.counts.schedule != schedule).then(|| {
+        let mut failure = Failure::new(
+            FailureKind::Nondeterministic,
+            "the same choices gave another run: the program uses a clock, a random number, or memory \
+             of an earlier run that does not come from its host",
+        );
+        failure.signature = "nondeterministic".to_owned();
+        failure
+    })
+}
+
+impl Shared<'_> {
+    fn is_over(&self) -> bool {
+        self.late.load(Ordering::Relaxed) || self.options.stop.load(Ordering::Relaxed)
+    }
+}

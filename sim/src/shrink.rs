@@ -1,0 +1,178 @@
+//! Makes a failing run simpler: fewer faults, fewer context switches, fewer steps, smaller values.
+//!
+//! A candidate is the tape with something changed, made to fit; it is taken if the failure has the same
+//! signature and the run that came of it is simpler. What is kept is the tape of that run, not the candidate, so
+//! it always replays exactly.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::choice::{Choice, Label, Loose, Source};
+use crate::options::RunOptions;
+use crate::report::{Outcome, Report};
+use crate::run::{App, Runner, replay};
+use crate::watchdog;
+
+/// What shrinking came to.
+#[derive(Clone, Debug)]
+pub struct Shrunk {
+    /// The simplest run that was found, recorded; the first one, if none was simpler.
+    pub report: Report,
+    /// Runs tried.
+    pub tried: u64,
+    /// Whether the time ran out before nothing more could be taken away.
+    pub cut_short: bool,
+}
+
+/// How complicated a run is: less is better.
+type Cost = (u64, u64);
+
+struct Shrinker<'a> {
+    app: &'a App,
+    runner: Runner,
+    signature: &'a str,
+    best: Vec<Choice>,
+    cost: Cost,
+    tried: u64,
+    stop: &'a AtomicBool,
+}
+
+/// Shrinks a failing run, for at most `time`. A run that did not fail is only made again.
+pub fn shrink(app: &App, options: &RunOptions, report: &Report, time: Duration) -> Shrunk {
+    let stop = AtomicBool::new(false);
+    let tape_options = report.tape.options(options);
+    let mut shrinker = Shrinker {
+        app,
+        runner: Runner::new(Arc::new(tape_options)),
+        signature: report.failure().map_or("", |failure| &failure.signature),
+        best: report.tape.choices.clone(),
+        cost: cost(&report.tape.choices, report.steps),
+        tried: 0,
+        stop: &stop,
+    };
+    if report.failure().is_some() {
+        watchdog::within(Some(time), &stop, || shrinker.shrink());
+    }
+    let mut tape = report.tape.clone();
+    tape.choices = shrinker.best;
+    // The steps are others now; the replay writes them anew.
+    tape.marks.clear();
+    let best = replay(app, options, &tape, None);
+    let same = best.failure().map(|it| &it.signature) == report.failure().map(|it| &it.signature);
+    Shrunk {
+        report: if same { best } else { report.clone() },
+        tried: shrinker.tried,
+        cut_short: stop.load(Ordering::Relaxed),
+    }
+}
+
+fn cost(choices: &[Choice], steps: u64) -> Cost {
+    let mut score = steps;
+    let mut values = 0;
+    for choice in choices.iter().filter(|choice| choice.value != 0) {
+        values += u64::from(choice.value);
+        score += match choice.label {
+            Label::Fault | Label::Rule => 20,
+            Label::Thread => 4,
+            Label::Amount | Label::Random | Label::Profile => 1,
+        };
+    }
+    (score, values)
+}
+
+impl Shrinker<'_> {
+    fn shrink(&mut self) {
+        loop {
+            let before = self.cost;
+            self.without_kinds();
+            let mut size = self.best.len().next_power_of_two();
+            while size > 0 && !self.stopped() {
+                self.blocks(size);
+                size /= 2;
+            }
+            self.values();
+            if self.cost == before || self.stopped() {
+                return;
+            }
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Tries a candidate; `true` if it is the best one now.
+    fn attempt(&mut self, candidate: &[Choice]) -> bool {
+        if self.stopped() {
+            return false;
+        }
+        self.tried += 1;
+        let source = Source::Other(Box::new(Loose::new(candidate)));
+        let outcome = self.runner.run(self.app, source, None);
+        let fails = matches!(&outcome, Outcome::Failed(it) if it.signature == self.signature);
+        if !fails {
+            return false;
+        }
+        let world = self.runner.world();
+        let found = cost(world.chooser.made(), world.counts.steps);
+        if found >= self.cost {
+            return false;
+        }
+        self.cost = found;
+        self.best.clear();
+        self.best.extend_from_slice(world.chooser.made());
+        true
+    }
+
+    /// All faults at once, all context switches at once, and so on.
+    fn without_kinds(&mut self) {
+        for label in Label::ALL {
+            let mut candidate = self.best.clone();
+            let mut changed = false;
+            for choice in candidate.iter_mut().filter(|it| it.label == label && it.value != 0) {
+                choice.value = 0;
+                changed = true;
+            }
+            if changed {
+                self.attempt(&candidate);
+            }
+        }
+    }
+
+    /// Each block of `size` choices: taken out, or made 0.
+    fn blocks(&mut self, size: usize) {
+        let mut start = 0;
+        while start < self.best.len() && !self.stopped() {
+            let end = (start + size).min(self.best.len());
+            let mut without = self.best.clone();
+            without.drain(start..end);
+            if self.attempt(&without) {
+                continue;
+            }
+            if self.best[start..end].iter().any(|choice| choice.value != 0) {
+                let mut zeroed = self.best.clone();
+                zeroed[start..end].iter_mut().for_each(|choice| choice.value = 0);
+                self.attempt(&zeroed);
+            }
+            start += size;
+        }
+    }
+
+    /// Lowers single values.
+    fn values(&mut self) {
+        let mut index = 0;
+        while index < self.best.len() && !self.stopped() {
+            let value = self.best[index].value;
+            let lower = [0, 1, value / 2, value.saturating_sub(1)];
+            for value in lower.into_iter().filter(|lower| *lower < value) {
+                let mut candidate = self.best.clone();
+                candidate[index].value = value;
+                if self.attempt(&candidate) {
+                    break;
+                }
+            }
+            index += 1;
+        }
+    }
+}
