@@ -68,6 +68,8 @@ impl Sockets {
         let socket = self.own(key);
         let unread = socket.queue.is_unread() || in_backlog;
         socket.dead = true;
+        // It may be its own peer, or the sender of what it did not read: nothing may free it before the end.
+        socket.pointed_at += 1;
         socket.shut = Shut::all();
         socket.state = State::Closed;
         let peer = socket.peer.take();
@@ -91,7 +93,7 @@ impl Sockets {
         socket.waiters = None;
         socket.rare = None;
         self.watch.flow(Flow::Freed { socket: id });
-        self.free_if_unused(key);
+        self.let_go(key);
         backlog
     }
 

@@ -88,3 +88,16 @@ fn drecv_7_a_sender_that_is_closed_is_kept_until_its_last_message_is_read() {
     assert_eq!(world.receive(receiver, 1).as_deref(), Ok("x"));
     assert_eq!(world.sockets.table.len(), 1);
 }
+
+#[test]
+fn dgconn_6_a_socket_connected_to_itself_closes_with_its_own_messages_unread() {
+    let mut world = World::new();
+    let own = world.socket(SocketType::Datagram);
+    world.bind(own, "self");
+    world.connect(own, "self").expect("it is there");
+    for _ in 0..3 {
+        world.send(own, b"x").expect("there is no limit for one's own");
+    }
+    world.close(own);
+    assert_eq!(world.sockets.table.len(), 0);
+}
