@@ -1,4 +1,5 @@
-//! The constants of one kernel version, and switches for what is wrong in it or planted in the model.
+//! The constants of one kernel version, and switches for what is wrong in it or planted in the
+//! model.
 //!
 //! Everything that hangs on page size, structure sizes, kernel configuration or sysctl stands here
 //! (MEM 10), so that another kernel is another value of [`Profile`].

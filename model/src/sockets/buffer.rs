@@ -1,7 +1,7 @@
 //! Message buffers, and the queue of them that every socket receives from.
 //!
-//! The bytes of all buffers of a queue lie one behind the other in one ring; a *buffer* is the record of
-//! some of them: who sent them, what they are charged, what rides on them.
+//! The bytes of all buffers of a queue lie one behind the other in one ring; a *buffer* is the
+//! record of some of them: who sent them, what they are charged, what rides on them.
 
 use std::collections::VecDeque;
 
@@ -115,8 +115,8 @@ impl Queue {
         Some(buffer)
     }
 
-    /// Takes out a consumed out-of-band byte from before buffer `index`; its place in the ring goes to that
-    /// buffer (OOB 10).
+    /// Takes out a consumed out-of-band byte from before buffer `index`; its place in the ring goes
+    /// to that buffer (OOB 10).
     pub(super) fn remove_placeholder_before(&mut self, index: usize) -> Option<Buffer> {
         let before = index.checked_sub(1)?;
         if self.buffers[before].len != 0 {
@@ -152,8 +152,8 @@ impl Queue {
         self.buffers.range(from..to).map(Buffer::extent).sum()
     }
 
-    /// Copies `len` bytes of the buffer `index`, from its byte `skip` on. `start` is where that buffer
-    /// begins in the ring. EFAULT if not all could be written; those before the fault are.
+    /// Copies `len` bytes of the buffer `index`, from its byte `skip` on. `start` is where that
+    /// buffer begins in the ring. EFAULT if not all could be written; those before the fault are.
     #[inline]
     pub(super) fn copy_out(
         &self,

@@ -69,8 +69,8 @@ pub enum Name<'a> {
 /// Where a connect or a named send goes to.
 #[derive(Clone, Copy, Debug)]
 pub enum Destination<'a> {
-    /// What the walk of the path found: any inode that may be written, or the walk's error (EACCES if the
-    /// inode may not be written). Walk before every attempt (CONNECT 5).
+    /// What the walk of the path found: any inode that may be written, or the walk's error (EACCES
+    /// if the inode may not be written). Walk before every attempt (CONNECT 5).
     Path(Result<NameKey, Errno>),
     /// An abstract name with its leading NUL.
     Abstract(&'a [u8]),
@@ -81,14 +81,15 @@ pub enum Destination<'a> {
 pub enum SendTo<'a> {
     /// No address, or one of length 0: the connected peer.
     Peer,
-    /// An address that [`super::names::parse_name`] refuses: EINVAL on a datagram socket, EISCONN or
-    /// EOPNOTSUPP on a stream, ignored on seqpacket.
+    /// An address that [`super::names::parse_name`] refuses: EINVAL on a datagram socket, EISCONN
+    /// or EOPNOTSUPP on a stream, ignored on seqpacket.
     Malformed,
     /// An address.
     Named(Destination<'a>),
 }
 
-/// Why a call is tried. A call that waited is tried again with the same arguments and in-call state.
+/// Why a call is tried. A call that waited is tried again with the same arguments and in-call
+/// state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// It begins, or something that it waited for may have come.
@@ -104,7 +105,8 @@ pub enum Cause {
 pub enum Stop {
     /// It is over.
     Error(Errno),
-    /// It waits. Issue a ticket, hand it to [`super::Sockets::enrol`], and try again when it is woken.
+    /// It waits. Issue a ticket, hand it to [`super::Sockets::enrol`], and try again when it is
+    /// woken.
     Wait(Waiting),
 }
 
@@ -144,8 +146,8 @@ pub struct Outgoing<'a, 'b> {
 /// [`super::Sockets::finish_send`] when the call is over or given up.
 #[derive(Clone, Debug, Default)]
 pub struct Sending {
-    /// Files that are not queued yet. The send takes them when it queues the buffer that carries them; what
-    /// is left when the call is over is dropped by `finish_send`.
+    /// Files that are not queued yet. The send takes them when it queues the buffer that carries
+    /// them; what is left when the call is over is dropped by `finish_send`.
     pub files: Vec<Attachment>,
     /// Explicit credentials (SCM_CREDENTIALS).
     pub credentials: Option<Ucred>,
@@ -180,9 +182,9 @@ pub struct Incoming<'a, 'b> {
     pub want_name: bool,
 }
 
-/// A receive on its way: lives as long as the call, over all its attempts. When the call is over its
-/// result goes through [`super::Sockets::deliver`] (recvmsg) or [`super::Sockets::discard`] (the others, and a
-/// call that failed or was given up).
+/// A receive on its way: lives as long as the call, over all its attempts. When the call is over
+/// its result goes through [`super::Sockets::deliver`] (recvmsg) or [`super::Sockets::discard`]
+/// (the others, and a call that failed or was given up).
 #[derive(Clone, Debug, Default)]
 pub struct Receiving {
     /// Stream: bytes received so far.

@@ -11,8 +11,8 @@ use crate::profile::Planted;
 use crate::wait::Tickets;
 
 impl Sockets {
-    /// listen(2): EOPNOTSUPP for a datagram socket, EINVAL if not bound or connected (LISTEN 1). Records the
-    /// caller as the peer that clients will see (LISTEN 3).
+    /// listen(2): EOPNOTSUPP for a datagram socket, EINVAL if not bound or connected (LISTEN 1).
+    /// Records the caller as the peer that clients will see (LISTEN 3).
     pub fn listen(
         &mut self,
         tickets: &mut Tickets,
@@ -41,8 +41,9 @@ impl Sockets {
         Ok(())
     }
 
-    /// accept(2): takes the first connection of the backlog. In order: EOPNOTSUPP for datagram, EINVAL if not
-    /// listening, then waits, or EAGAIN (LISTEN 4, 5). Look for a free descriptor number first.
+    /// accept(2): takes the first connection of the backlog. In order: EOPNOTSUPP for datagram,
+    /// EINVAL if not listening, then waits, or EAGAIN (LISTEN 4, 5). Look for a free descriptor
+    /// number first.
     pub fn accept(
         &mut self,
         tickets: &mut Tickets,
@@ -77,8 +78,8 @@ impl Sockets {
         Ok(accepted)
     }
 
-    /// What a receiver of messages or connections does that found none: EAGAIN, EINTR, wait; or, where it
-    /// would wait, ENODATA for the end of file.
+    /// What a receiver of messages or connections does that found none: EAGAIN, EINTR, wait; or,
+    /// where it would wait, ENODATA for the end of file.
     pub(super) fn await_message(
         &mut self,
         key: SocketKey,
@@ -109,8 +110,8 @@ impl Sockets {
         Stop::Wait(Waiting { reason, socket: key, timeout, anew: false })
     }
 
-    /// connect(2): for stream and seqpacket in the order of CONNECT, for datagram that of DGCONN. `to` is
-    /// what a well-formed address names, looked up anew at every attempt.
+    /// connect(2): for stream and seqpacket in the order of CONNECT, for datagram that of DGCONN.
+    /// `to` is what a well-formed address names, looked up anew at every attempt.
     pub fn connect(
         &mut self,
         tickets: &mut Tickets,
@@ -170,7 +171,8 @@ impl Sockets {
     /// Makes the end that will be accepted and puts it into the backlog.
     fn make_connection(&mut self, caller: &Caller<'_>, key: SocketKey, listener: SocketKey) {
         let kind = self.table[key].kind;
-        // The new end belongs to the connecting caller until it is accepted; its wait queues fill only then.
+        // The new end belongs to the connecting caller until it is accepted; its wait queues fill
+        // only then.
         let end = self.create(caller, kind);
         let [client, server, listening] = self
             .table
@@ -216,7 +218,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// connect(2) of a datagram socket with AF_UNSPEC: takes its peer away, if it has one (DGCONN 1, 3).
+    /// connect(2) of a datagram socket with AF_UNSPEC: takes its peer away, if it has one (DGCONN
+    /// 1, 3).
     pub fn disconnect(&mut self, tickets: &mut Tickets, key: SocketKey) {
         self.watch.touch(Part::State(key), Touch::Write);
         if let Some(old) = self.own(key).peer {

@@ -13,15 +13,16 @@ use crate::profile::Profile;
 
 /// Turns what stands in control data as numbers into what they stand for.
 pub trait Resolve {
-    /// Takes a reference to the file of a descriptor; EBADF, or EINVAL for one that may not be sent.
+    /// Takes a reference to the file of a descriptor; EBADF, or EINVAL for one that may not be
+    /// sent.
     fn file(&mut self, fd: i32) -> Result<Attachment, Errno>;
     /// Whether a process or thread has this id (CMSG 3).
     fn is_process(&self, pid: i32) -> bool;
 }
 
-/// Checks the control data of sendmsg, message by message, and puts what it says into `sending` (CMSG 1 to 3,
-/// 7). ENOBUFS if it is too long; EFAULT, EINVAL, EBADF, EPERM, ESRCH. After an error the files taken so far
-/// are in `sending`: finish it.
+/// Checks the control data of sendmsg, message by message, and puts what it says into `sending`
+/// (CMSG 1 to 3, 7). ENOBUFS if it is too long; EFAULT, EINVAL, EBADF, EPERM, ESRCH. After an error
+/// the files taken so far are in `sending`: finish it.
 pub fn parse_control(
     profile: &Profile,
     caller: &Caller<'_>,
@@ -153,8 +154,8 @@ impl Writer<'_, '_> {
 impl Sockets {
     /// Ends a recvmsg that succeeded: writes its control messages (RCMSG) and returns `msg_flags`.
     ///
-    /// `install(file, cloexec, peeked)` makes a descriptor of a file, or says EMFILE. It takes over the
-    /// attachment's reference; a peeked file's stays in the queue, so it takes one of its own.
+    /// `install(file, cloexec, peeked)` makes a descriptor of a file, or says EMFILE. It takes over
+    /// the attachment's reference; a peeked file's stays in the queue, so it takes one of its own.
     pub fn deliver(
         &mut self,
         key: SocketKey,

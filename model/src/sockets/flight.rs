@@ -1,8 +1,9 @@
-//! Files in flight: who is accountable for them, and the collecting of those that nobody can reach (GC).
+//! Files in flight: who is accountable for them, and the collecting of those that nobody can reach
+//! (GC).
 //!
-//! The graph: a *vertex* is a socket in flight; an *edge* goes from it to the socket that would receive it, its
-//! *holder* (for a connection not accepted yet, the listener). A strongly connected component dies if no
-//! edge leaves it and all references to its members' files are its edges.
+//! The graph: a *vertex* is a socket in flight; an *edge* goes from it to the socket that would
+//! receive it, its *holder* (for a connection not accepted yet, the listener). A strongly connected
+//! component dies if no edge leaves it and all references to its members' files are its edges.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +22,8 @@ struct Vertex {
     file: File,
 }
 
-/// Which sockets have sockets in flight in their queues, and how many of those are in flight themselves: while
-/// there are none, there can be no cycle.
+/// Which sockets have sockets in flight in their queues, and how many of those are in flight
+/// themselves: while there are none, there can be no cycle.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Flight {
     holders: BTreeSet<SocketKey>,
@@ -113,10 +114,10 @@ impl Sockets {
         self.flight.suspects -= usize::from(was_suspect);
     }
 
-    /// Collects the sockets in flight that nobody can reach any more: their queues are emptied into the dropped
-    /// files (GC 2). To be called once some socket was released and all dropped files are drained (GC 3).
-    /// `references` says how many references a file has in all, those in flight included. Returns
-    /// whether anything was collected.
+    /// Collects the sockets in flight that nobody can reach any more: their queues are emptied into
+    /// the dropped files (GC 2). To be called once some socket was released and all dropped files
+    /// are drained (GC 3). `references` says how many references a file has in all, those in flight
+    /// included. Returns whether anything was collected.
     pub fn collect(
         &mut self,
         tickets: &mut Tickets,

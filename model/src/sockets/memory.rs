@@ -55,8 +55,8 @@ impl Profile {
 }
 
 impl Sockets {
-    /// Whether a sender may start a new buffer; else why not, or that it waits (SSEND 7). In order: a
-    /// pending error, which is cleared; own shutdown; memory; the time; a signal.
+    /// Whether a sender may start a new buffer; else why not, or that it waits (SSEND 7). In order:
+    /// a pending error, which is cleared; own shutdown; memory; the time; a signal.
     pub(super) fn await_memory(
         &mut self,
         key: SocketKey,
@@ -100,8 +100,8 @@ impl Sockets {
         if socket.dead {
             self.free_if_unused(key);
         } else if socket.waiters.is_some() {
-            // The kernel gives back all but one byte, looks whether it is writable, then the rest; so
-            // this asks for one byte more than MEM 8 does.
+            // The kernel gives back all but one byte, looks whether it is writable, then the rest;
+            // so this asks for one byte more than MEM 8 does.
             let held = u64::from(socket.send_memory) + 2;
             if 4 * held <= u64::from(socket.send_buffer) {
                 self.wake_writable(tickets, key);
@@ -109,8 +109,8 @@ impl Sockets {
         }
     }
 
-    /// Whether a writer that waits for memory finds it when something wakes it. The kernel looks at one byte
-    /// more than a fresh writer does.
+    /// Whether a writer that waits for memory finds it when something wakes it. The kernel looks at
+    /// one byte more than a fresh writer does.
     pub(super) fn memory_waiter_goes_on(&self, key: SocketKey) -> bool {
         if self.profile.planted.contains(Planted::LOSES_MEMORY_WAKES) {
             return false;

@@ -1,23 +1,24 @@
 //! The protocol family alone: sockets, queues, memory, names, files in flight.
 //!
 //! A *socket* has a receive queue of *message buffers*; each keeps its boundaries, its *charge* to
-//! the sender's memory, its credentials and its *files in flight*. A *name* is an inode or an abstract
-//! name that a socket is bound to. Whoever is asked to wait is told so ([`Stop::Wait`]) and enrols a
-//! ticket ([`Sockets::enrol`]).
+//! the sender's memory, its credentials and its *files in flight*. A *name* is an inode or an
+//! abstract name that a socket is bound to. Whoever is asked to wait is told so ([`Stop::Wait`])
+//! and enrols a ticket ([`Sockets::enrol`]).
 //!
-//! Nothing here knows a descriptor, a process table or a path: the *caller* is data, files and inodes are
-//! opaque. So [`Sockets`] works under the simulated machine, and under real descriptors and a real file
-//! system just as well.
+//! Nothing here knows a descriptor, a process table or a path: the *caller* is data, files and
+//! inodes are opaque. So [`Sockets`] works under the simulated machine, and under real descriptors
+//! and a real file system just as well.
 //!
 //! # Who owns the files
-//! Every [`Attachment`] owns one reference to its file. A send takes those of the buffers that it queues;
-//! [`Sockets::finish_send`] drops the others. A receive hands over those of the buffers it takes
-//! ([`Sockets::deliver`], [`Sockets::discard`]). Whatever nobody will receive any more ends in
-//! [`Sockets::next_dropped`], to be drained after every call.
+//! Every [`Attachment`] owns one reference to its file. A send takes those of the buffers that it
+//! queues; [`Sockets::finish_send`] drops the others. A receive hands over those of the buffers it
+//! takes ([`Sockets::deliver`], [`Sockets::discard`]). Whatever nobody will receive any more ends
+//! in [`Sockets::next_dropped`], to be drained after every call.
 //!
 //! # Closing
-//! [`Sockets::release`] at the last close; then drain the dropped files, which may release more sockets; when
-//! none is left, [`Sockets::collect`] once, and drain again if it found something (GC 3).
+//! [`Sockets::release`] at the last close; then drain the dropped files, which may release more
+//! sockets; when none is left, [`Sockets::collect`] once, and drain again if it found something (GC
+//! 3).
 
 mod buffer;
 mod call;

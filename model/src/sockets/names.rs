@@ -57,14 +57,15 @@ pub fn is_autobind(address: &[u8]) -> bool {
     address.len() == FAMILY && family(address) == Some(AF_UNIX)
 }
 
-/// Whether connect(2) with this address takes a datagram socket's peer away; EINVAL if it is shorter
-/// than a family (DGCONN 1).
+/// Whether connect(2) with this address takes a datagram socket's peer away; EINVAL if it is
+/// shorter than a family (DGCONN 1).
 pub fn is_unspec(address: &[u8]) -> Result<bool, Errno> {
     family(address).map(|family| family == AF_UNSPEC).ok_or(Errno::INVAL)
 }
 
-/// Copies out a name (`sun_path`, or `None` for unnamed, which is reported with length `unnamed`). ADDR 9:
-/// as much as fits is written and the actual length reported. EFAULT, EINVAL for a negative length.
+/// Copies out a name (`sun_path`, or `None` for unnamed, which is reported with length `unnamed`).
+/// ADDR 9: as much as fits is written and the actual length reported. EFAULT, EINVAL for a negative
+/// length.
 fn copy_out(path: Option<&[u8]>, unnamed: usize, name: &mut NameOut) -> Result<(), Errno> {
     let mut address = [0; ADDRESS_MAX + 1];
     address[..FAMILY].copy_from_slice(&(AF_UNIX as u16).to_ne_bytes());
@@ -88,8 +89,8 @@ fn copy_out(path: Option<&[u8]>, unnamed: usize, name: &mut NameOut) -> Result<(
 }
 
 impl Sockets {
-    /// bind(2) to a path, after the caller made the inode: EINVAL if already bound, and then the caller
-    /// removes the inode again (BIND 1). `path` is without its NUL.
+    /// bind(2) to a path, after the caller made the inode: EINVAL if already bound, and then the
+    /// caller removes the inode again (BIND 1). `path` is without its NUL.
     pub fn bind_path(&mut self, key: SocketKey, path: &[u8], inode: NameKey) -> Result<(), Errno> {
         self.watch.touch(Part::State(key), Touch::Write);
         self.watch.touch(Part::Inode(inode), Touch::Write);
@@ -109,8 +110,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// bind(2) to an abstract name, given with its leading NUL: EINVAL if already bound, then EADDRINUSE
-    /// (BIND 4).
+    /// bind(2) to an abstract name, given with its leading NUL: EINVAL if already bound, then
+    /// EADDRINUSE (BIND 4).
     pub fn bind_abstract(&mut self, key: SocketKey, name: &[u8]) -> Result<(), Errno> {
         self.watch.touch(Part::State(key), Touch::Write);
         let socket = &self.table[key];
@@ -128,8 +129,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// bind(2) to any free abstract name: a NUL and five hexadecimal digits. ENOSPC if all are taken. A
-    /// bound socket stays as it is (ADDR 6).
+    /// bind(2) to any free abstract name: a NUL and five hexadecimal digits. ENOSPC if all are
+    /// taken. A bound socket stays as it is (ADDR 6).
     pub fn autobind(&mut self, key: SocketKey) -> Result<(), Errno> {
         const NAMES: u32 = 1 << 20;
         if self.table[key].bound.is_some() {
@@ -163,8 +164,8 @@ impl Sockets {
         copy_out(self.path_of(key), FAMILY, name)
     }
 
-    /// getpeername(2) into `name`, also of a peer that is gone (SHUT 6). ENOTCONN, then EINVAL, EFAULT.
-    /// For accept(2): only call it if a name is wanted.
+    /// getpeername(2) into `name`, also of a peer that is gone (SHUT 6). ENOTCONN, then EINVAL,
+    /// EFAULT. For accept(2): only call it if a name is wanted.
     pub fn getpeername(&mut self, key: SocketKey, name: &mut NameOut) -> Result<(), Errno> {
         self.watch.touch(Part::State(key), Touch::Read);
         let peer = self.table[key].peer.ok_or(Errno::NOTCONN)?;
@@ -172,9 +173,10 @@ impl Sockets {
         copy_out(self.path_of(peer), FAMILY, name)
     }
 
-    /// Writes the source address that a receive found, for recvfrom(2) and recvmsg(2), if one is wanted; length
-    /// 0 if the sender is not bound (ADDR 8). EFAULT, EINVAL; recvmsg refuses a negative length earlier.
-    /// A receive without a source (end of file, an out-of-band byte) reports length 0 too.
+    /// Writes the source address that a receive found, for recvfrom(2) and recvmsg(2), if one is
+    /// wanted; length 0 if the sender is not bound (ADDR 8). EFAULT, EINVAL; recvmsg refuses a
+    /// negative length earlier. A receive without a source (end of file, an out-of-band byte)
+    /// reports length 0 too.
     pub fn source_name(&self, receiving: &Receiving, name: &mut NameOut) -> Result<(), Errno> {
         if name.want == NameWant::Nothing {
             return Ok(());
@@ -187,8 +189,8 @@ impl Sockets {
         self.table.get(key)?.bound.as_ref().map(|bound| &bound.path[..])
     }
 
-    /// The socket that a connect or a named send of `from` goes to. ECONNREFUSED if nobody has the name;
-    /// EPROTOTYPE if a path belongs to another type (CONNECT 3, DGCONN 2).
+    /// The socket that a connect or a named send of `from` goes to. ECONNREFUSED if nobody has the
+    /// name; EPROTOTYPE if a path belongs to another type (CONNECT 3, DGCONN 2).
     pub(super) fn find(
         &mut self,
         from: SocketKey,

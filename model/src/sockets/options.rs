@@ -49,8 +49,8 @@ fn put(value: &mut OptionOut<'_>, bytes: &[u8]) -> Result<(), Errno> {
 }
 
 impl Sockets {
-    /// getsockopt(2): EOPNOTSUPP for another level, ENOPROTOOPT, EINVAL for a negative length. ENODATA,
-    /// ERANGE for SO_PEERGROUPS. SO_PEERPIDFD makes a descriptor, so it is the caller's.
+    /// getsockopt(2): EOPNOTSUPP for another level, ENOPROTOOPT, EINVAL for a negative length.
+    /// ENODATA, ERANGE for SO_PEERGROUPS. SO_PEERPIDFD makes a descriptor, so it is the caller's.
     pub fn getsockopt(
         &mut self,
         key: SocketKey,
@@ -141,8 +141,8 @@ impl Sockets {
         }
     }
 
-    /// setsockopt(2): EOPNOTSUPP for another level and for what no Unix socket has, ENOPROTOOPT, EINVAL for
-    /// less than a word, EPERM, EDOM.
+    /// setsockopt(2): EOPNOTSUPP for another level and for what no Unix socket has, ENOPROTOOPT,
+    /// EINVAL for less than a word, EPERM, EDOM.
     pub fn setsockopt(
         &mut self,
         tickets: &mut Tickets,

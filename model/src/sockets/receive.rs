@@ -1,4 +1,5 @@
-//! The receive calls: DRECV here, SRECV in `receive_stream`; and how many bytes there are to be read.
+//! The receive calls: DRECV here, SRECV in `receive_stream`; and how many bytes there are to be
+//! read.
 
 use afunix::{Errno, RecvFlags, SocketType};
 
@@ -26,9 +27,9 @@ impl Socket {
 }
 
 impl Sockets {
-    /// The receive calls, in the order of SRECV or DRECV: returns the bytes received, or with MSG_TRUNC a
-    /// message's whole length. `receiving` goes with the call over all its attempts, and through
-    /// [`Sockets::deliver`] or [`Sockets::discard`] when it ends.
+    /// The receive calls, in the order of SRECV or DRECV: returns the bytes received, or with
+    /// MSG_TRUNC a message's whole length. `receiving` goes with the call over all its attempts,
+    /// and through [`Sockets::deliver`] or [`Sockets::discard`] when it ends.
     pub fn receive(
         &mut self,
         tickets: &mut Tickets,
@@ -98,7 +99,8 @@ impl Sockets {
         Ok(if into.flags.contains(RecvFlags::TRUNC) { whole } else { count })
     }
 
-    /// DRECV 5: shut for reading, a blocking receiver sees the end, a nonblocking one only on seqpacket.
+    /// DRECV 5: shut for reading, a blocking receiver sees the end, a nonblocking one only on
+    /// seqpacket.
     fn no_message(
         &mut self,
         key: SocketKey,
@@ -168,8 +170,8 @@ impl Sockets {
         self.free_first(tickets, key);
     }
 
-    /// ioctl SIOCINQ: a stream's bytes, all of seqpacket's, of a datagram socket's the first message's; EINVAL
-    /// on a listener (OPT 6).
+    /// ioctl SIOCINQ: a stream's bytes, all of seqpacket's, of a datagram socket's the first
+    /// message's; EINVAL on a listener (OPT 6).
     pub fn inq(&mut self, key: SocketKey) -> Result<i32, Errno> {
         self.watch.touch(Part::Receive(key), Touch::Read);
         let socket = self.own(key);
@@ -189,9 +191,9 @@ impl Sockets {
         self.own(key).send_memory as i32
     }
 
-    /// ioctl SIOCATMARK: whether the first buffer is the out-of-band mark, or a consumed one with no mark
-    /// behind it or with the mark next (OOB 8). Any connection in a backlog counts as one (LISTEN 8).
-    /// EOPNOTSUPP for other types than stream.
+    /// ioctl SIOCATMARK: whether the first buffer is the out-of-band mark, or a consumed one with
+    /// no mark behind it or with the mark next (OOB 8). Any connection in a backlog counts as one
+    /// (LISTEN 8). EOPNOTSUPP for other types than stream.
     pub fn at_mark(&mut self, key: SocketKey) -> Result<bool, Errno> {
         self.watch.touch(Part::Receive(key), Touch::Read);
         let socket = self.own(key);

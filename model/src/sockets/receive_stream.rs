@@ -1,5 +1,5 @@
-//! Receiving from a stream: SRECV, and how a read goes over message buffers, the out-of-band mark among
-//! them (OOB).
+//! Receiving from a stream: SRECV, and how a read goes over message buffers, the out-of-band mark
+//! among them (OOB).
 
 use afunix::{Errno, RecvFlags};
 
@@ -128,7 +128,8 @@ impl Sockets {
             match self.read_buffer(tickets, read, place, skip, sink, receiving)? {
                 Next::Finished => return Ok(()),
                 Next::Continue if read.peek => {
-                    // SRECV 17: a peek goes on when the room is used up; only a consuming read stops.
+                    // SRECV 17: a peek goes on when the room is used up; only a consuming read
+                    // stops.
                     skip = 0;
                     place.start += self.table[key].queue.extent(place.index, place.index + 1);
                     place.index += 1;

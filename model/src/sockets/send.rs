@@ -25,8 +25,8 @@ struct Push {
 }
 
 impl Sockets {
-    /// The send calls, in the order of SSEND, DSEND or QSEND: returns the bytes sent. `sending` goes with the
-    /// call over all its attempts, and through [`Sockets::finish_send`] when it ends.
+    /// The send calls, in the order of SSEND, DSEND or QSEND: returns the bytes sent. `sending`
+    /// goes with the call over all its attempts, and through [`Sockets::finish_send`] when it ends.
     pub fn send(
         &mut self,
         tickets: &mut Tickets,
@@ -52,8 +52,8 @@ impl Sockets {
         }
     }
 
-    /// What is looked at before the control data of sendmsg, and only on seqpacket: a pending error, which is
-    /// cleared, and ENOTCONN (QSEND 1). Ask before [`super::parse_control`].
+    /// What is looked at before the control data of sendmsg, and only on seqpacket: a pending
+    /// error, which is cleared, and ENOTCONN (QSEND 1). Ask before [`super::parse_control`].
     pub fn before_control(&mut self, key: SocketKey) -> Result<(), Errno> {
         self.watch.touch(Part::State(key), Touch::Read);
         let socket = self.own(key);
@@ -64,8 +64,8 @@ impl Sockets {
         if socket.state == State::Established { Ok(()) } else { Err(Errno::NOTCONN) }
     }
 
-    /// Ends a send, whatever came of it: files that were not queued are dropped, and so is a message that
-    /// waited for room.
+    /// Ends a send, whatever came of it: files that were not queued are dropped, and so is a
+    /// message that waited for room.
     pub fn finish_send(&mut self, tickets: &mut Tickets, sending: &mut Sending) {
         if let Some(parked) = sending.parked.take() {
             self.table[parked.sender].parked -= parked.charge;
@@ -123,7 +123,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// SSEND 7 to 12: queues buffer after buffer, and an out-of-band byte as one of its own (OOB 1).
+    /// SSEND 7 to 12: queues buffer after buffer, and an out-of-band byte as one of its own (OOB
+    /// 1).
     #[expect(clippy::too_many_arguments, reason = "one call's arguments, handed on")]
     fn send_buffers(
         &mut self,
@@ -291,8 +292,8 @@ impl Sockets {
         }
     }
 
-    /// DSEND 1 from DGCONN 2 on: whether the receiver takes messages of this sender. Returns it, or whoever has
-    /// its name now.
+    /// DSEND 1 from DGCONN 2 on: whether the receiver takes messages of this sender. Returns it, or
+    /// whoever has its name now.
     fn deliverable(
         &mut self,
         tickets: &mut Tickets,
@@ -429,8 +430,8 @@ impl Sockets {
     }
 }
 
-/// A send that waits for memory notes where it stood: the wait for the next buffer has a time of its own
-/// (SSEND 14).
+/// A send that waits for memory notes where it stood: the wait for the next buffer has a time of
+/// its own (SSEND 14).
 fn at_memory(stop: Stop, sending: &mut Sending) -> Stop {
     match stop {
         Stop::Wait(waiting) => {

@@ -9,8 +9,8 @@ use crate::profile::Planted;
 use crate::wait::Tickets;
 
 impl Queue {
-    /// Whether closing with this in the queue resets the peer: a leading consumed placeholder, or a leading empty
-    /// record, does not count (SHUT 4).
+    /// Whether closing with this in the queue resets the peer: a leading consumed placeholder, or a
+    /// leading empty record, does not count (SHUT 4).
     fn is_unread(&self) -> bool {
         self.get(0).is_some_and(|first| first.len > 0) || self.len() > 1
     }
@@ -54,8 +54,8 @@ impl Sockets {
         }
     }
 
-    /// Closes one socket; returns the connections that waited at it. `in_backlog`: it was such a one, and
-    /// its peer is reset whatever was read (SHUT 4).
+    /// Closes one socket; returns the connections that waited at it. `in_backlog`: it was such a
+    /// one, and its peer is reset whatever was read (SHUT 4).
     fn close(
         &mut self,
         tickets: &mut Tickets,
@@ -68,7 +68,8 @@ impl Sockets {
         let socket = self.own(key);
         let unread = socket.queue.is_unread() || in_backlog;
         socket.dead = true;
-        // It may be its own peer, or the sender of what it did not read: nothing may free it before the end.
+        // It may be its own peer, or the sender of what it did not read: nothing may free it before
+        // the end.
         socket.pointed_at += 1;
         socket.shut = Shut::all();
         socket.state = State::Closed;

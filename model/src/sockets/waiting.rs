@@ -1,8 +1,8 @@
 //! Who waits at a socket, and whom a change wakes.
 //!
-//! Four kinds of change are told apart, as the kernel does: something to read, room to write, an error, a
-//! change of state. And a socket's *peers* wait at it, too: connectors for room in a backlog, datagram
-//! senders for room in a receive queue.
+//! Four kinds of change are told apart, as the kernel does: something to read, room to write, an
+//! error, a change of state. And a socket's *peers* wait at it, too: connectors for room in a
+//! backlog, datagram senders for room in a receive queue.
 
 use afunix::Readiness;
 
@@ -14,7 +14,8 @@ use crate::wait::{Ticket, Tickets, WaitQueue};
 pub(super) struct Waiters {
     /// Stream readers, and polls for something to read.
     readers: WaitQueue,
-    /// Receivers of datagrams, records and connections: one wake, one of them (SRECV 19, LISTEN 10).
+    /// Receivers of datagrams, records and connections: one wake, one of them (SRECV 19, LISTEN
+    /// 10).
     receivers: WaitQueue,
     /// Polls for room to write.
     writers: WaitQueue,
@@ -32,7 +33,8 @@ const READING: Readiness = Readiness::IN
 const WRITING: Readiness = Readiness::OUT.union(Readiness::WRNORM).union(Readiness::WRBAND);
 
 impl Sockets {
-    /// Puts the ticket of a call that waits into its queue, so that the change it waits for wakes it.
+    /// Puts the ticket of a call that waits into its queue, so that the change it waits for wakes
+    /// it.
     pub fn enrol(&mut self, tickets: &Tickets, ticket: Ticket, waiting: &Waiting) {
         let Some(socket) = self.living_mut(waiting.socket) else {
             panic!("a call waits at an open socket");
@@ -55,8 +57,8 @@ impl Sockets {
         }
     }
 
-    /// Puts the ticket of a poll for `events` into the queues whose wakes may bring them. Errors and
-    /// hang-ups always wake.
+    /// Puts the ticket of a poll for `events` into the queues whose wakes may bring them. Errors
+    /// and hang-ups always wake.
     pub fn enrol_poll(
         &mut self,
         tickets: &Tickets,

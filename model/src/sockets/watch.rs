@@ -1,4 +1,5 @@
-//! Who wants to know what a call touched and what flowed: footprints and events, both off by default.
+//! Who wants to know what a call touched and what flowed: footprints and events, both off by
+//! default.
 
 use super::{NameKey, SocketKey};
 
@@ -66,7 +67,8 @@ pub enum Flow {
     },
 }
 
-/// Collects touches and flows while they are wanted. Its lists are reused; whoever wants them clears them.
+/// Collects touches and flows while they are wanted. Its lists are reused; whoever wants them
+/// clears them.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     /// Whether touches are recorded.

@@ -1,5 +1,5 @@
-//! The family by itself, without a machine: tables of the accounting, merging, resets, waiting, cycles.
-//! Whatever is surprising here was first seen on Linux 6.18.
+//! The family by itself, without a machine: tables of the accounting, merging, resets, waiting,
+//! cycles. Whatever is surprising here was first seen on Linux 6.18.
 
 mod accounting;
 mod cycles;
