@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use afunix::fault::{Attempt, Choose, Verdict};
-use afunix::net::{UnixListener, UnixStream};
+use afunix::net::{AsSocket, UnixListener, UnixStream};
 use afunix::{Address, Backend, Call, Errno, Exit, Host, ProcessSpec, Signal};
 use afunix_sim::{
     App, Choices, ExploreOptions, FailureKind, Faults, RunOptions, Sim, app, explore, run,

@@ -40,7 +40,7 @@ fn a_deadlock_is_found_and_its_ring_named() {
     assert_eq!(failure.cycle.len(), 2);
     assert_eq!(failure.waits.len(), 3);
     assert_eq!(failure.waits.iter().filter(|wait| wait.contains("send buffer is full")).count(), 2);
-    assert!(failure.signature.contains("main/left write Memory"), "{}", failure.signature);
+    assert!(failure.signature.contains("main/left sendto Memory"), "{}", failure.signature);
 }
 
 #[test]

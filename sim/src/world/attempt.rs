@@ -47,26 +47,28 @@ impl World {
     fn refuse(&mut self, process: Pid, call: &mut Call<'_, '_>, not: NotACaller) -> Attempt {
         match not {
             NotACaller::Gone => Attempt::Gone,
-            // A closure of the parent was dropped in the child, or the other way round, with descriptors
-            // in it: they are their owner's, and are closed for it.
             NotACaller::Foreign(_) if matches!(call, Call::Close { .. }) => {
-                let Some(main) = self.process(process).map(|process| process.threads[0]) else {
-                    return Attempt::Done(Err(Errno::SRCH));
-                };
-                let thread = &self.threads[main as usize];
-                if thread.state == State::Ended || thread.waiting.is_some() {
-                    // Its main thread cannot make the call now.
-                    return Attempt::Done(Err(Errno::SRCH));
-                }
-                let tid = thread.tid;
-                let step = self.machine.step(self.clock, tid, call, Resume::First);
-                self.drain(Exit::Status(0));
-                match step {
-                    Step::Done(result) => Attempt::Done(result),
-                    Step::Blocked { .. } => unreachable!("close(2) does not wait"),
-                }
+                Attempt::Done(self.close_for(process, call))
             }
             NotACaller::Foreign(owner) => Attempt::Foreign(owner),
+        }
+    }
+
+    /// A closure of the parent was dropped in the child, or the other way round, with descriptors in it:
+    /// they are their owner's, and are closed for it, by a thread that is there for nothing else.
+    fn close_for(&mut self, owner: Pid, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
+        if !self.machine.is_alive(owner) {
+            return Err(Errno::SRCH);
+        }
+        let tid = self.machine.start_thread(owner, "closing");
+        self.drain(Exit::Status(0));
+        let step = self.machine.step(self.clock, tid, call, Resume::First);
+        self.drain(Exit::Status(0));
+        self.machine.end_thread(tid);
+        self.drain(Exit::Status(0));
+        match step {
+            Step::Done(result) => result,
+            Step::Blocked { .. } => unreachable!("close(2) does not wait"),
         }
     }
 
@@ -76,7 +78,10 @@ impl World {
     pub(crate) fn call_unwinding(&mut self, process: Pid, call: &mut Call<'_, '_>) -> Attempt {
         let slot = match self.caller(process) {
             Ok(slot) => slot,
-            Err(NotACaller::Foreign(_)) => return Attempt::Done(Err(Errno::SRCH)),
+            Err(not @ NotACaller::Foreign(_)) => match self.refuse(process, call, not) {
+                Attempt::Foreign(_) => return Attempt::Gone,
+                attempt => return attempt,
+            },
             Err(NotACaller::Gone) => return Attempt::Gone,
         };
         let tid = self.threads[slot as usize].tid;
