@@ -73,9 +73,10 @@ struct OpenCall {
 }
 
 pub(super) fn build(events: &[Event], flows: bool) -> Chart {
-    let mut builder = Builder { chart: Chart::default(), open: BTreeMap::new(), flows };
+    let mut builder = Builder { chart: Chart::default(), open: BTreeMap::new() };
     let mut lanes = BTreeMap::new();
-    for event in events {
+    // What is not shown gives no thread a lane: a killed process's sockets are freed by nobody.
+    for event in events.iter().filter(|event| flows || !is_flow(&event.kind)) {
         let lane = *lanes.entry(event.thread).or_insert_with(|| builder.add_lane(event));
         builder.take(event, lane, &lanes);
     }
@@ -86,7 +87,11 @@ struct Builder {
     chart: Chart,
     /// By lane.
     open: BTreeMap<usize, OpenCall>,
-    flows: bool,
+}
+
+fn is_flow(kind: &EventKind) -> bool {
+    use EventKind::{Freed, Queued, Taken};
+    matches!(kind, Queued { .. } | Taken { .. } | Freed { .. })
 }
 
 impl Builder {
@@ -109,19 +114,18 @@ impl Builder {
             EventKind::Exit { call, result } => self.exit(event, lane, call, *result),
             EventKind::Blocked { on, socket } => self.blocked(event, lane, on, *socket),
             EventKind::Woken { by } => self.woken(event, lane, *by, lanes),
-            EventKind::Queued { from, to, bytes, files } if self.flows => {
+            EventKind::Queued { from, to, bytes, files } => {
                 let files = files_words(*files);
                 let words = format!("socket {from} → {to}: {bytes} bytes{files}");
                 self.row(event, lane, Mark::Flow, text(&words));
             }
-            EventKind::Taken { socket, bytes, files } if self.flows => {
+            EventKind::Taken { socket, bytes, files } => {
                 let words = format!("took {bytes} bytes{} of socket {socket}", files_words(*files));
                 self.row(event, lane, Mark::Flow, text(&words));
             }
-            EventKind::Freed { socket } if self.flows => {
+            EventKind::Freed { socket } => {
                 self.row(event, lane, Mark::Flow, text(&format!("socket {socket} freed")));
             }
-            EventKind::Queued { .. } | EventKind::Taken { .. } | EventKind::Freed { .. } => {}
             EventKind::Fault { what } => {
                 self.row(event, lane, Mark::Fault, text(&format!("fault: {}", escape(what))));
             }
