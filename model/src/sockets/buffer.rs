@@ -138,6 +138,7 @@ impl Queue {
         self.drop_bytes(skip as usize + count);
     }
 
+    #[inline]
     fn drop_bytes(&mut self, count: usize) {
         if count == self.ring.len() {
             // Starts again at the beginning of its memory, which is in the cache.

@@ -200,8 +200,9 @@ impl Sockets {
     }
 
     /// Ends any other receive: the files that it took are dropped without a word (SRECV 8).
+    #[inline]
     pub fn discard(&mut self, receiving: Receiving) {
-        if !receiving.peeked {
+        if !receiving.files.is_empty() && !receiving.peeked {
             self.dropped.extend(receiving.files);
         }
     }

@@ -15,11 +15,19 @@ pub(super) struct Size {
     pub(super) charge: u32,
 }
 
+/// Rounds up to a multiple of a power of two, without the division that any other number would need.
+#[inline]
+fn round_up(bytes: u32, to: u32) -> u32 {
+    debug_assert!(to.is_power_of_two(), "pages and cache lines are powers of two");
+    (bytes + to - 1) & !(to - 1)
+}
+
 impl Profile {
     /// MEM 2: the charge of a buffer with `bytes` in one allocation.
+    #[inline]
     fn head_charge(&self, bytes: u32) -> u32 {
         let memory = &self.memory;
-        let allocation = bytes.next_multiple_of(memory.align) + memory.tail;
+        let allocation = round_up(bytes, memory.align) + memory.tail;
         memory.buffer + allocation.max(memory.least).next_power_of_two()
     }
 
@@ -36,11 +44,12 @@ impl Profile {
             return Ok(self.head_charge(bytes));
         }
         let pages = (bytes - memory.datagram_head).min(memory.datagram_pages);
-        let pages = pages.next_multiple_of(self.page_size);
+        let pages = round_up(pages, self.page_size);
         Ok(self.head_charge(bytes - pages) + pages)
     }
 
     /// MEM 5: the next buffer of a stream with `left` bytes to go.
+    #[inline]
     pub(super) fn stream_size(&self, left: usize, send_buffer: u32) -> Size {
         let memory = &self.memory;
         let most = (send_buffer / 2 - 64).min(memory.stream_most);
@@ -48,8 +57,8 @@ impl Profile {
         if bytes <= memory.stream_head {
             return Size { bytes: bytes as usize, charge: self.head_charge(bytes) };
         }
-        let pages = (bytes - memory.stream_head).next_multiple_of(self.page_size).min(bytes);
-        let charge = self.head_charge(bytes - pages) + pages.next_multiple_of(self.page_size);
+        let pages = round_up(bytes - memory.stream_head, self.page_size).min(bytes);
+        let charge = self.head_charge(bytes - pages) + round_up(pages, self.page_size);
         Size { bytes: bytes as usize, charge }
     }
 }
@@ -57,6 +66,7 @@ impl Profile {
 impl Sockets {
     /// Whether a sender may start a new buffer; else why not, or that it waits (SSEND 7). In order:
     /// a pending error, which is cleared; own shutdown; memory; the time; a signal.
+    #[inline]
     pub(super) fn await_memory(
         &mut self,
         key: SocketKey,
@@ -91,6 +101,7 @@ impl Sockets {
     }
 
     /// Gives a charge back, and wakes who waits to write if the socket polls writable now.
+    #[inline]
     pub(super) fn uncharge(&mut self, tickets: &mut Tickets, key: SocketKey, charge: u32) {
         self.watch.touch(Part::SendMemory(key), Touch::Write);
         let Some(socket) = self.table.get_mut(key) else {

@@ -122,6 +122,7 @@ impl Sockets {
             let found = self.at_mark_or_data(tickets, read, &mut place, receiving.progress > 0);
             match found {
                 Found::Stop => return Ok(()),
+                Found::Buffer if skip == 0 && !read.peek => {}
                 Found::Buffer if self.skip_peeked(key, &mut place, &mut skip) => {}
                 Found::Buffer | Found::Nothing => return self.end_of_queue(key, receiving, target),
             }
@@ -160,6 +161,7 @@ impl Sockets {
     }
 
     /// PEEKOFF 1: passes over what was peeked before. `false` if that is all there is.
+    #[inline]
     fn skip_peeked(&mut self, key: SocketKey, place: &mut Place, skip: &mut usize) -> bool {
         let queue = &self.table[key].queue;
         while let Some(buffer) = queue.get(place.index) {
@@ -174,6 +176,7 @@ impl Sockets {
     }
 
     /// Reads from one buffer, as far as there is room.
+    #[inline]
     fn read_buffer(
         &mut self,
         tickets: &mut Tickets,

@@ -66,12 +66,15 @@ impl Sockets {
 
     /// Ends a send, whatever came of it: files that were not queued are dropped, and so is a
     /// message that waited for room.
+    #[inline]
     pub fn finish_send(&mut self, tickets: &mut Tickets, sending: &mut Sending) {
         if let Some(parked) = sending.parked.take() {
             self.table[parked.sender].parked -= parked.charge;
             self.uncharge(tickets, parked.sender, parked.charge);
         }
-        self.dropped.extend(sending.files.drain(..));
+        if !sending.files.is_empty() {
+            self.dropped.extend(sending.files.drain(..));
+        }
     }
 
     fn send_stream(
@@ -422,11 +425,15 @@ impl Sockets {
         if !buffer.files.is_empty() {
             self.enter_flight(to, caller.uid, &buffer.files);
         }
-        self.table[to].queue.push(buffer, source);
+        let receiver = &mut self.table[to];
+        receiver.queue.push(buffer, source);
+        let is_awaited = receiver.waiters.is_some();
         if !is_charged {
             self.charge(from, size.charge);
         }
-        self.wake_readable(tickets, to);
+        if is_awaited {
+            self.wake_readable(tickets, to);
+        }
     }
 }
 

@@ -94,13 +94,8 @@ impl Sockets {
     }
 
     /// Something came to be read.
-    #[inline]
     pub(super) fn wake_readable(&mut self, tickets: &mut Tickets, key: SocketKey) {
-        let goes_on = |sockets: &Self| sockets.memory_waiter_goes_on(key);
-        if self.table.get(key).is_none_or(|socket| socket.waiters.is_none()) {
-            return;
-        }
-        let memory = goes_on(self);
+        let memory = self.memory_waiter_goes_on(key);
         let Some(waiters) = self.waiters_of(key) else { return };
         waiters.readers.wake_all(tickets);
         waiters.receivers.wake(tickets);
