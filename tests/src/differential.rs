@@ -129,7 +129,7 @@ pub fn run(
     let mut runner = Runner::new(options.profile.clone()).map_err(|e| Box::new(e.into()))?;
     let mut summary = Summary::default();
     while summary.steps < options.steps && !options.stop.load(Ordering::Relaxed) {
-        let program = generate::program(&mut random, runner.is_root());
+        let program = generate::program(&mut random, &runner.profile, runner.kernel.user);
         let number = summary.programs;
         let found = runner.run(&program, &mut summary).map_err(Box::new)?;
         if let Some(found) = found {
@@ -165,10 +165,6 @@ struct Runner {
 impl Runner {
     fn new(profile: Profile) -> std::io::Result<Runner> {
         Ok(Runner { profile, kernel: kernel::Kernel::new()? })
-    }
-
-    fn is_root(&self) -> bool {
-        self.kernel.user == 0
     }
 
     /// Runs one program on both sides; tells the first difference.

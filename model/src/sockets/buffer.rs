@@ -229,6 +229,8 @@ impl<'a, 'b> Source<'a, 'b> {
         for segment in self.segments {
             match segment {
                 Segment::Bytes(bytes) => readable += bytes.len() - offset,
+                // Nothing of it is touched.
+                Segment::Fault(0) => {}
                 Segment::Fault(_) if readable < len => return readable,
                 Segment::Fault(_) => return len,
             }

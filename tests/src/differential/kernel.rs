@@ -75,7 +75,7 @@ impl Kernel {
         };
         let place = self.directory.join(self.programs.to_string());
         std::fs::create_dir(&place)?;
-        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o1777))?;
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777))?;
         let setup = || {
             std::env::set_current_dir(&place).expect("the program's directory");
             let _ = afunix_kernel_backend::Kernel.call(&mut Call::Umask { mask: 0o022 });

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use afunix::call::OptionOut;
+use afunix::call::{Fcntl, OptionOut};
 use afunix::control::{SCM_RIGHTS, messages};
-use afunix::options::{SO_TYPE, SOL_SOCKET};
-use afunix::{Call, Errno, Pid, Tid};
+use afunix::options::{SO_ACCEPTCONN, SO_TYPE, SOL_SOCKET};
+use afunix::{Call, Errno, NameOut, Pid, PollFd, Readiness, Tid};
 use afunix_model::Machine;
 use afunix_model::machine::{Resume, Step as Outcome};
 use afunix_model::profile::Profile;
@@ -32,6 +32,19 @@ pub(super) struct Ran {
     pub(super) broken: Option<String>,
 }
 
+/// What a process has open under a number.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fact {
+    /// A slot that stands for it.
+    pub(super) slot: u16,
+    /// The socket's type; 0 if it is none.
+    pub(super) kind: i32,
+    pub(super) bound: bool,
+    pub(super) listening: bool,
+    pub(super) connected: bool,
+    pub(super) readable: bool,
+}
+
 /// A step that was made.
 pub(super) struct Done {
     /// The numbers of its slots, in the order in which they were asked for.
@@ -42,11 +55,7 @@ pub(super) struct Done {
 
 /// Runs a program, as a user.
 pub(super) fn run(profile: &Profile, program: &Program, prefix: &[u8], user: u32) -> Ran {
-    let mut state = State::new(profile.clone(), program, prefix);
-    if user != 0 {
-        let call = &mut Call::Setids { uid: user, gid: user, groups: &[] };
-        assert_eq!(state.call(call), Some(Ok(0)), "a fresh machine's process is root");
-    }
+    let mut state = State::new(profile.clone(), program, prefix, user);
     let mut done = Vec::with_capacity(program.steps.len());
     let mut broken = None;
     for (index, step) in program.steps.iter().enumerate() {
@@ -79,19 +88,21 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
     text.unwrap_or("no message").to_owned()
 }
 
-struct State<'a> {
+/// A model with a program's processes and slots.
+pub(super) struct State<'a> {
     machine: Machine,
     processes: Vec<(Pid, Tid)>,
     /// What each slot stands for, per process.
     slots: Vec<BTreeMap<u16, i32>>,
-    process: usize,
+    /// Index of the process that acts.
+    pub(super) process: usize,
     cargo: i32,
     prefix: &'a [u8],
     numbers: Vec<i32>,
 }
 
 impl<'a> State<'a> {
-    fn new(profile: Profile, program: &Program, prefix: &'a [u8]) -> Self {
+    pub(super) fn new(profile: Profile, program: &Program, prefix: &'a [u8], user: u32) -> Self {
         let mut state = State {
             machine: Machine::new(profile),
             processes: vec![(Pid(1), Tid(1))],
@@ -102,12 +113,18 @@ impl<'a> State<'a> {
             numbers: Vec::new(),
         };
         // The kernel's directory is the program's own, and its table holds 0 to 2.
-        state.call(&mut Call::Chdir { path: b"/tmp" });
+        state.call(&mut Call::Umask { mask: 0 });
+        state.call(&mut Call::Mkdir { path: b"/program", mode: 0o777 });
+        state.call(&mut Call::Chdir { path: b"/program" });
         state.call(&mut Call::Umask { mask: 0o022 });
+        if user != 0 {
+            let call = &mut Call::Setids { uid: user, gid: user, groups: &[] };
+            assert_eq!(state.call(call), Some(Ok(0)), "a fresh machine's process is root");
+        }
         state
     }
 
-    fn fork(&mut self, processes: usize) {
+    pub(super) fn fork(&mut self, processes: usize) {
         for _ in 1..processes {
             let child = self.machine.fork(Pid(1)).expect("the model forks");
             while self.machine.next_effect().is_some() {}
@@ -122,7 +139,8 @@ impl<'a> State<'a> {
         }
     }
 
-    fn step(&mut self, request: &Request) -> Option<Done> {
+    /// Makes a step; `None` if its call would wait.
+    pub(super) fn step(&mut self, request: &Request) -> Option<Done> {
         self.numbers.clear();
         let mut answer = perform(self, request)?;
         let numbers = self.numbers.clone();
@@ -177,11 +195,49 @@ impl<'a> State<'a> {
         }
     }
 
+    /// What the acting process has open, in the order of numbers.
+    pub(super) fn facts(&mut self) -> Vec<Fact> {
+        let mut slots: BTreeMap<i32, u16> = BTreeMap::new();
+        for (slot, number) in &self.slots[self.process] {
+            slots.insert(*number, *slot);
+        }
+        let facts = slots.into_iter().map(|(number, slot)| self.fact(number, slot));
+        facts.flatten().collect()
+    }
+
+    fn fact(&mut self, number: i32, slot: u16) -> Option<Fact> {
+        let fd = fd(number);
+        self.call(&mut Call::Fcntl { fd, command: Fcntl::Getfd })?.ok()?;
+        let mut fact = Fact { slot, ..Fact::default() };
+        let Some(kind) = self.kind(number) else { return Some(fact) };
+        fact.kind = kind;
+        fact.listening = self.option(number, SO_ACCEPTCONN) == Some(1);
+        let mut name = NameOut::new();
+        let connected = self.call(&mut Call::Getpeername { fd, name: &mut name });
+        fact.connected = connected == Some(Ok(0));
+        self.call(&mut Call::Getsockname { fd, name: &mut name })?.ok()?;
+        fact.bound = name.written().len() > 2;
+        let mut fds = [PollFd::new(fd, Readiness::IN)];
+        self.call(&mut Call::Poll { fds: &mut fds, timeout: Some(Duration::ZERO) })?.ok()?;
+        fact.readable = fds[0].revents.contains(Readiness::IN);
+        Some(fact)
+    }
+
+    /// The file that is sent in place of what must not be; -1 if its number is a socket's by now.
+    fn cargo_file(&mut self) -> i32 {
+        let number = self.find(Slot::Made(CARGO_FILE));
+        if self.kind(number).is_none() { number } else { -1 }
+    }
+
     /// The type of the socket with this number, if it is one.
     fn kind(&mut self, number: i32) -> Option<i32> {
+        self.option(number, SO_TYPE)
+    }
+
+    fn option(&mut self, number: i32, option: i32) -> Option<i32> {
         let mut buffer = [0; 4];
         let mut value = OptionOut::new(&mut buffer);
-        let (level, option) = (SOL_SOCKET, SO_TYPE);
+        let level = SOL_SOCKET;
         let mut call = Call::Getsockopt { fd: fd(number), level, option, value: &mut value };
         let found = self.call(&mut call)?.is_ok();
         found.then(|| i32::from_ne_bytes(buffer))
@@ -206,7 +262,7 @@ impl Side for State<'_> {
         let carries = self.kind(carrier).is_some_and(|kind| kind != self.cargo);
         let fits = self.kind(number).is_none_or(|kind| kind == self.cargo && carries);
         let fits = fits && slot != Slot::Console;
-        let number = if fits { number } else { self.find(Slot::Made(CARGO_FILE)) };
+        let number = if fits { number } else { self.cargo_file() };
         self.numbers.push(number);
         number
     }
