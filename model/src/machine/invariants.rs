@@ -62,8 +62,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Every reference to a file is a descriptor or a call that waits, and every flight a message that
-    /// carries it, or a send that is still to queue it.
+    /// Every reference to a file is a descriptor or a call that waits, and every flight a message
+    /// that carries it, or a send that is still to queue it.
     pub(crate) fn check_files(&self) -> Result<(), Violation> {
         let mut references: BTreeMap<FileId, u32> = BTreeMap::new();
         for (_, process) in self.processes.iter() {

@@ -14,13 +14,14 @@ use crate::wait::WaitQueue;
 const STANDARD: std::ops::Range<i32> = 0..3;
 
 impl Machine {
-    /// Starts a child of `parent`, with one thread named "main". It gets 0 to 2, and what `spec` moves to
-    /// it; its working directory, and whatever `spec` leaves open, is the parent's.
+    /// Starts a child of `parent`, with one thread named "main". It gets 0 to 2, and what `spec`
+    /// moves to it; its working directory, and whatever `spec` leaves open, is the parent's.
     ///
     /// # Errors
-    /// ESRCH if the parent does not run; EINVAL if two descriptors are given the same number or one below
-    /// 3; EPERM if `spec` names a user and the parent's uid is not 0; EBADF if the parent does not
-    /// have a descriptor, or a number in the child is over what a table can hold. Nothing has changed then.
+    /// ESRCH if the parent does not run; EINVAL if two descriptors are given the same number or one
+    /// below 3; EPERM if `spec` names a user and the parent's uid is not 0; EBADF if the parent
+    /// does not have a descriptor, or a number in the child is over what a table can hold. Nothing
+    /// has changed then.
     pub fn spawn(&mut self, parent: Pid, spec: &Spawn<'_>) -> Result<(Pid, Tid), Errno> {
         self.begin_mutation();
         let from = self.running(parent).ok_or(Errno::SRCH)?;
@@ -66,7 +67,8 @@ impl Machine {
         Ok(ids)
     }
 
-    /// fork(2): a child that shares every open file with its parent. ESRCH if the parent does not run.
+    /// fork(2): a child that shares every open file with its parent. ESRCH if the parent does not
+    /// run.
     pub fn fork(&mut self, parent: Pid) -> Result<(Pid, Tid), Errno> {
         self.begin_mutation();
         let from = self.running(parent).ok_or(Errno::SRCH)?;
@@ -91,8 +93,8 @@ impl Machine {
         self.add_thread(pid, name)
     }
 
-    /// Ends a thread; the call that it waits in, if any, is given up. The process stays, even without
-    /// threads: [`Machine::exit`] ends it.
+    /// Ends a thread; the call that it waits in, if any, is given up. The process stays, even
+    /// without threads: [`Machine::exit`] ends it.
     pub fn end_thread(&mut self, tid: Tid) {
         self.begin_mutation();
         self.end_call(tid);
@@ -104,9 +106,9 @@ impl Machine {
         }
     }
 
-    /// Ends a process with all its threads. Its descriptors are closed in the order of their numbers, its
-    /// waiting calls are given up, and a parent that waits for it is woken. Nothing happens if it has
-    /// ended already.
+    /// Ends a process with all its threads. Its descriptors are closed in the order of their
+    /// numbers, its waiting calls are given up, and a parent that waits for it is woken. Nothing
+    /// happens if it has ended already.
     pub fn exit(&mut self, pid: Pid, exit: Exit) {
         self.begin_mutation();
         self.end_process(pid, exit);

@@ -84,9 +84,10 @@ const CHUNK: usize = 1 << 16;
 const DEPTH_MAX: usize = 256;
 
 impl Machine {
-    /// Copies a real directory tree, through any backend, to the same path in the file system: regular files
-    /// and directories with their owners and modes. The directories above it are made
-    /// if they are missing, with the owners and modes that they really have. `dir` is absolute, without links,
+    /// Copies a real directory tree, through any backend, to the same path in the file system:
+    /// regular files and directories with their owners and modes. The directories above it are made
+    /// if they are missing, with the owners and modes that they really have. `dir` is absolute,
+    /// without links,
     /// `.` or `..` in it.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
 //! A whole simulated machine around the sockets.
 //!
-//! A *process* has credentials, limits and a table of *descriptors*: numbers that stand for *files* (open
-//! file descriptions), which refer to a socket, an inode or the console. A *thread* makes calls, one at a
-//! time; a call that waits is known by its *ticket*, and holds its file until it ends (VFS 5).
+//! A *process* has credentials, limits and a table of *descriptors*: numbers that stand for *files*
+//! (open file descriptions), which refer to a socket, an inode or the console. A *thread* makes
+//! calls, one at a time; a call that waits is known by its *ticket*, and holds its file until it
+//! ends (VFS 5).
 //!
 //! ```text
 //! Tid -> Thread -> Pid -> Process -> number -> FileId -> OpenFile -> socket | inode | console
 //! ```
 //!
-//! Nothing here waits: [`Machine::step`] runs a call as far as it goes and says what it waits for. After every
-//! mutation the *effects* are to be drained: tickets woken, signals to handle, processes ended.
+//! Nothing here waits: [`Machine::step`] runs a call as far as it goes and says what it waits for.
+//! After every mutation the *effects* are to be drained: tickets woken, signals to handle,
+//! processes ended.
 
 mod calls;
 pub mod descriptors;
@@ -50,8 +52,8 @@ pub type Time = Duration;
 pub enum Step {
     /// The call is over, with its return value.
     Done(Result<usize, Errno>),
-    /// The call waits. Step it again with the same `Call` once the ticket is woken, the deadline has
-    /// passed or a signal came.
+    /// The call waits. Step it again with the same `Call` once the ticket is woken, the deadline
+    /// has passed or a signal came.
     Blocked {
         /// What would let it go on.
         on: On,
@@ -110,7 +112,8 @@ pub struct Spawn<'a> {
 
 /// A simulated computer.
 ///
-/// One rule drives it: *one mutation, then drain [`Machine::next_effect`]*. Mutations are `step`, `spawn`,
+/// One rule drives it: *one mutation, then drain [`Machine::next_effect`]*. Mutations are `step`,
+/// `spawn`,
 /// `fork`, `start_thread`, `end_thread`, `exit` and `cancel`.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -189,8 +192,8 @@ impl From<Result<usize, Errno>> for Flow {
 }
 
 impl Machine {
-    /// A machine that has just started: `/`, `/tmp` (01777), `/run`, `/dev/null`; process 1, "main", of
-    /// the superuser, with thread 1 and descriptors 0 to 2 on the console.
+    /// A machine that has just started: `/`, `/tmp` (01777), `/run`, `/dev/null`; process 1,
+    /// "main", of the superuser, with thread 1 and descriptors 0 to 2 on the console.
     pub fn new(profile: Profile) -> Machine {
         let mut machine = Machine {
             sockets: Sockets::new(profile.clone()),
@@ -222,8 +225,8 @@ impl Machine {
     /// A thread that is gone (its process was killed) gets ESRCH.
     ///
     /// # Panics
-    /// If the effects of the last mutation were not drained, or if a call is resumed by another ticket
-    /// than the one it was blocked with.
+    /// If the effects of the last mutation were not drained, or if a call is resumed by another
+    /// ticket than the one it was blocked with.
     pub fn step(
         &mut self,
         now: Time,
@@ -275,8 +278,8 @@ impl Machine {
         self.effects.pop_front()
     }
 
-    /// The caller gave up the call that waits by `ticket`: what it held is let go. Nothing happens if
-    /// no call waits by it.
+    /// The caller gave up the call that waits by `ticket`: what it held is let go. Nothing happens
+    /// if no call waits by it.
     pub fn cancel(&mut self, ticket: Ticket) {
         self.begin_mutation();
         self.tickets.cancel(ticket);
@@ -293,8 +296,8 @@ impl Machine {
         self.footprint.clear();
     }
 
-    /// What the last step touched (or the last `exit`, or whatever else changed the machine), in order;
-    /// an object may come more than once.
+    /// What the last step touched (or the last `exit`, or whatever else changed the machine), in
+    /// order; an object may come more than once.
     pub fn footprint(&self) -> &[(Object, Access)] {
         &self.footprint
     }

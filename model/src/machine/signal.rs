@@ -9,9 +9,9 @@ use super::{Access, Cx, Effect, Machine, Object};
 const LAST_SIGNAL: i32 = 64;
 
 impl Machine {
-    /// Sets what a process does on a signal. A process starts with SIGPIPE ignored, as Rust's programs
-    /// do, and the default for all others; its children inherit nothing. Nothing happens for a process that
-    /// does not run, nor for SIGKILL.
+    /// Sets what a process does on a signal. A process starts with SIGPIPE ignored, as Rust's
+    /// programs do, and the default for all others; its children inherit nothing. Nothing happens
+    /// for a process that does not run, nor for SIGKILL.
     pub fn set_disposition(&mut self, pid: Pid, signal: Signal, disposition: Disposition) {
         if let Some(process) = self.processes.get_mut(pid.0) {
             process.dispositions.set(signal, disposition);

@@ -7,7 +7,8 @@ use afunix::net::Fd;
 
 /// The descriptor of a number in a simulated process.
 pub(crate) fn fd(number: i32) -> Fd<'static> {
-    // SAFETY: the number is used with a simulated machine alone, whose tables hold no real descriptor.
+    // SAFETY: the number is used with a simulated machine alone, whose tables hold no real
+    // descriptor.
     unsafe { Fd::borrow_raw(number) }
 }
 

@@ -1,5 +1,6 @@
-//! Random calls of several threads in several processes, good and bad: no panic, the invariants hold after
-//! every step, every file is accounted for at the end, and the same calls give the same answers.
+//! Random calls of several threads in several processes, good and bad: no panic, the invariants
+//! hold after every step, every file is accounted for at the end, and the same calls give the same
+//! answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

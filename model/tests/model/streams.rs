@@ -1,5 +1,5 @@
-//! What is sent arrives: bytes in order and each once on a stream, whole messages on the others, however
-//! writers and readers take turns, and whatever the sizes.
+//! What is sent arrives: bytes in order and each once on a stream, whole messages on the others,
+//! however writers and readers take turns, and whatever the sizes.
 
 use std::collections::VecDeque;
 
@@ -56,8 +56,8 @@ fn set_sndbuf(rig: &mut Rig, number: i32, bytes: i32) {
         .expect("SO_SNDBUF can be set");
 }
 
-/// Writes messages of these sizes, reads by those sizes, in these turns. Returns what was to be sent and
-/// what was received, per call.
+/// Writes messages of these sizes, reads by those sizes, in these turns. Returns what was to be
+/// sent and what was received, per call.
 fn transfer(
     kind: i32,
     sndbuf: u16,
@@ -72,8 +72,8 @@ fn transfer(
     let mut messages: VecDeque<Vec<u8>> = VecDeque::new();
     for size in writes {
         // Other types refuse what does not fit the buffer.
-        let most = if kind == SOCK_STREAM { usize::MAX } else { 4000 };
-        let size = usize::from(*size).min(most);
+        let most = if kind == SOCK_STREAM { 20_000 } else { 4000 };
+        let size = usize::from(*size) % most;
         let bytes = (0..size).map(|_| {
             next = next.wrapping_mul(1_103_515_245).wrapping_add(12345);
             (next >> 16) as u8
@@ -91,7 +91,8 @@ fn transfer(
     let mut turn = turns.iter().copied().chain([true, false].into_iter().cycle());
     let mut idle = 0;
     while !is_done(&got) {
-        let (number, before) = (if kind == SOCK_STREAM { 1 } else { 70_000 }, got.len());
+        // Some 500 reads at most, so that a run stays short.
+        let (least, before) = (if kind == SOCK_STREAM { all / 500 + 1 } else { 70_000 }, got.len());
         if turn.next() == Some(true) {
             if let Some(message) = messages.front() {
                 let data = Segment::Bytes(message);
@@ -105,7 +106,7 @@ fn transfer(
         } else {
             let size =
                 reads.get(nth_read % reads.len().max(1)).map_or(1, |size| usize::from(*size));
-            let mut buffer = vec![0; size.max(number)];
+            let mut buffer = vec![0; size.max(least)];
             let data = SegmentMut::Bytes(&mut buffer);
             let mut call = Call::Read { fd: fd(b), data, progress: 0 };
             if let Some(count) = reader.go(&mut rig, &mut call) {

@@ -22,8 +22,8 @@ const NOATIME: i32 = 0o1000000;
 const ASYNC: i32 = 0o20000;
 /// What F_SETFL changes.
 const SETFL: i32 = OpenFlags::APPEND.bits() | OpenFlags::NONBLOCK.bits() | DIRECT | NOATIME | ASYNC;
-/// Where a directory's offset stands when its entries have been read.
-const END_OF_DIRECTORY: u64 = i64::MAX as u64;
+/// Where a directory's offset stands when its entries have been read: where lseek cannot move it.
+const END_OF_DIRECTORY: u64 = u64::MAX;
 
 impl Machine {
     /// dup(2), and F_DUPFD with its least number.
@@ -160,7 +160,8 @@ impl Machine {
             (Kind::Socket(socket), SIOCOUTQ) => self.sockets.outq(socket),
             (Kind::Socket(socket), SIOCATMARK) => i32::from(self.sockets.at_mark(socket)?),
             (Kind::Inode(inode), SIOCINQ) if !self.tree[inode].is_directory() => {
-                self.tree[inode].size().saturating_sub(state.offset) as i32
+                // Cut to an int, as the kernel does.
+                self.tree[inode].size().wrapping_sub(state.offset) as i32
             }
             _ => return Err(Errno::NOTTY),
         };
@@ -242,7 +243,7 @@ impl Machine {
         if self.tree[dir].is_dead_directory() {
             return Err(Errno::NOENT);
         }
-        let is_fresh = self.files[file].offset == 0;
+        let is_fresh = self.files[file].offset != END_OF_DIRECTORY;
         let before = entries.len();
         if is_fresh {
             entries.extend(found.iter().map(|(name, inode)| DirEntry {

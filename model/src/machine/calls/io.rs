@@ -3,12 +3,14 @@
 use afunix::net::Fd;
 use afunix::{Errno, OpenFlags, RecvFlags, Segment, SegmentMut};
 
-use super::super::file::{FileId, Kind};
+use super::super::file::{FileId, Kind, OpenFile};
 use super::super::fs::InodeId;
 use super::super::{Access, Cx, Flow, Machine, Object};
 use super::message::{Message, Receipt};
 use super::{BUFFERS_MAX, WRITE_FLAGS};
 
+/// The largest offset of a file.
+const OFFSET_MAX: u64 = i64::MAX as u64;
 /// What the console keeps at most, in bytes, until it is taken; the oldest are dropped first.
 const CONSOLE_MAX: usize = 1 << 20;
 
@@ -50,7 +52,7 @@ impl Machine {
         if !state.may_read() {
             return Err(Errno::BADF);
         }
-        check_vector(data.len(), data.iter().map(SegmentMut::len))?;
+        check_vector(state, data.len(), data.iter().map(SegmentMut::len))?;
         let (kind, offset) = (state.kind, state.offset);
         let Kind::Inode(inode) = kind else { return Ok(0) };
         if self.tree[inode].is_directory() {
@@ -102,7 +104,7 @@ impl Machine {
         if !state.may_write() {
             return Err(Errno::BADF);
         }
-        check_vector(data.len(), data.iter().map(Segment::len))?;
+        check_vector(state, data.len(), data.iter().map(Segment::len))?;
         match state.kind {
             Kind::Null(_) => total(data.iter().map(Segment::len)),
             Kind::Console(_) => self.write_console(data),
@@ -152,12 +154,19 @@ impl Machine {
     }
 }
 
-/// EINVAL for more buffers than a call takes, or more bytes than it can count.
-fn check_vector(buffers: usize, lens: impl Iterator<Item = usize>) -> Result<(), Errno> {
+/// EINVAL for more buffers than a call takes, more bytes than it can count, or an end of the file
+/// where no offset reaches.
+fn check_vector(
+    file: &OpenFile,
+    buffers: usize,
+    lens: impl Iterator<Item = usize>,
+) -> Result<(), Errno> {
     if buffers > BUFFERS_MAX {
         return Err(Errno::INVAL);
     }
-    total(lens).map(drop)
+    let is_seekable = matches!(file.kind, Kind::Inode(_)) && file.offset <= OFFSET_MAX;
+    let end = file.offset.saturating_add(total(lens)? as u64);
+    if is_seekable && end > OFFSET_MAX { Err(Errno::INVAL) } else { Ok(()) }
 }
 
 /// Bytes of all buffers; EINVAL if that is no count that a call can return.
@@ -169,8 +178,8 @@ fn total(lens: impl Iterator<Item = usize>) -> Result<usize, Errno> {
     Ok(sum)
 }
 
-/// Hands the readable bytes on, piece by piece: a piece that cannot be read ends it with EFAULT, and so
-/// does what `take` says, unless something was taken before.
+/// Hands the readable bytes on, piece by piece: a piece that cannot be read ends it with EFAULT,
+/// and so does what `take` says, unless something was taken before.
 fn each_segment(
     data: &[Segment<'_>],
     mut take: impl FnMut(&[u8]) -> Result<usize, Errno>,
@@ -194,7 +203,8 @@ fn each_segment(
     Ok(done)
 }
 
-/// Copies bytes into buffers; EFAULT at one that cannot be written, unless something was copied before.
+/// Copies bytes into buffers; EFAULT at one that cannot be written, unless something was copied
+/// before.
 fn copy_out(mut bytes: &[u8], data: &mut [SegmentMut<'_>]) -> Result<usize, Errno> {
     let mut done = 0;
     for part in data {

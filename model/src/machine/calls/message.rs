@@ -323,7 +323,8 @@ impl Resolve for Table<'_> {
     }
 }
 
-/// CMSG 7: sendmsg cuts a name's length to 128. A null pointer is no name, whatever its length (SSEND 3).
+/// CMSG 7: sendmsg cuts a name's length to 128. A null pointer is no name, whatever its length
+/// (SSEND 3).
 fn given_name(name: RawName<'_>, is_sendmsg: bool) -> RawName<'_> {
     match name {
         RawName::Null { .. } => RawName::NONE,

@@ -1,7 +1,7 @@
 //! What each call does.
 //!
-//! A call finds its file by its descriptor when it begins; when it is stepped again it goes on with the
-//! file that it holds (VFS 5). It ends in [`Flow::Done`], or says what it waits for.
+//! A call finds its file by its descriptor when it begins; when it is stepped again it goes on with
+//! the file that it holds (VFS 5). It ends in [`Flow::Done`], or says what it waits for.
 
 mod descriptor;
 mod io;
@@ -134,8 +134,8 @@ impl Machine {
         }
     }
 
-    /// The file of a call: of its descriptor when it begins, later the one that it holds. EBADF, for
-    /// an O_PATH descriptor too.
+    /// The file of a call: of its descriptor when it begins, later the one that it holds. EBADF,
+    /// for an O_PATH descriptor too.
     #[inline]
     fn file_of(&mut self, cx: Cx, fd: Fd<'_>) -> Result<FileId, Errno> {
         let file = self.any_file_of(cx, fd)?;

@@ -59,15 +59,17 @@ impl Machine {
         let process = self.process(cx);
         process.descriptors.lowest_free(0, process.limits.descriptors)?;
         let mode = mode & 0o7777 & !process.umask;
-        let inode = self.open_inode(cx, path, flags, mode)?;
+        let (inode, made) = self.open_inode(cx, path, flags, mode)?;
         let kind = match &self.tree[inode].content {
             _ if handle => Kind::Path(inode),
             Content::Null => Kind::Null(inode),
             Content::Console => Kind::Console(inode),
             _ => Kind::Inode(inode),
         };
-        if flags.contains(OpenFlags::TRUNC) {
+        if flags.contains(OpenFlags::TRUNC) && !made {
             self.tree.truncate(inode);
+            let walker = walker(&self.processes, cx);
+            self.tree.drop_powers(&walker, inode);
         }
         let large = if handle { 0 } else { LARGEFILE };
         let status = OpenFlags::from_bits_retain((flags - OPENING).bits() | large);
@@ -75,14 +77,14 @@ impl Machine {
         self.install(cx, file, flags.contains(OpenFlags::CLOEXEC)).map(|number| number as usize)
     }
 
-    /// Finds or makes the inode of an open, and checks what may be done with it.
+    /// Finds the inode of an open and checks what may be done with it, or makes it (`true`).
     fn open_inode(
         &mut self,
         cx: Cx,
         path: &[u8],
         flags: OpenFlags,
         mode: u32,
-    ) -> Result<InodeId, Errno> {
+    ) -> Result<(InodeId, bool), Errno> {
         let walker = walker(&self.processes, cx);
         let creates = flags.contains(OpenFlags::CREAT);
         let exclusive = creates && flags.contains(OpenFlags::EXCL);
@@ -104,7 +106,8 @@ impl Machine {
                 }
                 let content = Content::Regular(Default::default());
                 // Who makes a file may use it as asked for, whatever its mode.
-                return self.tree.create(&walker, cursor.dir, &name, content, mode);
+                let made = self.tree.create(&walker, cursor.dir, &name, content, mode);
+                return made.map(|inode| (inode, true));
             };
             match &self.tree[inode].content {
                 Content::Symlink(target) if follow || trailing => {
@@ -118,8 +121,8 @@ impl Machine {
         if exclusive {
             return Err(Errno::EXIST);
         }
-        self.tree.may_open(&walker, inode, flags)?;
-        Ok(inode)
+        self.tree.may_open(&walker, cursor.dir, inode, flags)?;
+        Ok((inode, false))
     }
 
     pub(super) fn mkdir(&mut self, cx: Cx, path: &[u8], mode: u32) -> Result<usize, Errno> {

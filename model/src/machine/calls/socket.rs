@@ -155,7 +155,8 @@ impl Machine {
         match self.try_accept(cx, fd, flags) {
             Ok((file, reserved, Ok(connection))) => {
                 if reserved.is_some() {
-                    // It stays set aside until the call has ended; the descriptor takes its place now.
+                    // It stays set aside until the call has ended; the descriptor takes its place
+                    // now.
                     self.free_reserved(cx);
                 }
                 let _ = file;

@@ -1,9 +1,9 @@
 //! The file system in memory: inodes, and the tree of their names.
 //!
-//! An *inode* is a file's contents, owner and mode; an *entry* is a name for it in a directory. An inode
-//! lives while it has names (`nlink`) or is *held*: by open files, by working directories, and, for a
-//! directory, by the directories in it. There is one file system, and its contents are shared between
-//! clones of a machine until one of them writes.
+//! An *inode* is a file's contents, owner and mode; an *entry* is a name for it in a directory. An
+//! inode lives while it has names (`nlink`) or is *held*: by open files, by working directories,
+//! and, for a directory, by the directories in it. There is one file system, and its contents are
+//! shared between clones of a machine until one of them writes.
 
 mod ops;
 mod rename;

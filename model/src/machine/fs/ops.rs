@@ -17,8 +17,9 @@ const TARGET_MAX: usize = 4095;
 const OFFSET_MAX: u64 = i64::MAX as u64;
 
 impl Tree {
-    /// Makes an entry with a new inode in a directory in which the name is free. ENOENT if the directory was
-    /// removed, EACCES if it may not be changed, ENOSPC. `mode` has been masked already.
+    /// Makes an entry with a new inode in a directory in which the name is free. ENOENT if the
+    /// directory was removed, EACCES if it may not be changed, ENOSPC. `mode` has been masked
+    /// already.
     pub(crate) fn create(
         &mut self,
         walker: &Walker<'_>,
@@ -69,7 +70,8 @@ impl Tree {
         walker.may_touch_paths()
     }
 
-    /// Whether an entry may be removed: EACCES, EPERM in a sticky directory, then ENOTDIR and EISDIR.
+    /// Whether an entry may be removed: EACCES, EPERM in a sticky directory, then ENOTDIR and
+    /// EISDIR.
     pub(super) fn may_delete(
         &self,
         walker: &Walker<'_>,
@@ -100,6 +102,9 @@ impl Tree {
     ) -> Result<(InodeId, Vec<u8>), Errno> {
         let (dir, last) = self.resolve_parent(walker, path)?;
         let Last::Name { name, trailing } = last else { return Err(Errno::EXIST) };
+        if self[dir].is_dead_directory() {
+            return Err(Errno::NOENT);
+        }
         match self.entry(dir, &name)? {
             Some(_) => Err(Errno::EXIST),
             None if trailing && !for_directory => Err(Errno::NOENT),
@@ -159,7 +164,8 @@ impl Tree {
         Ok(())
     }
 
-    /// fs.protected_hardlinks: a stranger links only regular files that it may read and write anyway.
+    /// fs.protected_hardlinks: a stranger links only regular files that it may read and write
+    /// anyway.
     fn may_link(&self, walker: &Walker<'_>, inode: InodeId) -> Result<(), Errno> {
         let inode = &self[inode];
         let runs_as_group = inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010;
@@ -253,16 +259,18 @@ impl Tree {
         if !walker.is_root() && !(uid_allowed && gid_allowed) {
             return Err(Errno::PERM);
         }
+        // Who gives a program away does not give away the ids that it runs with.
         let stranger = !walker.is_root() && !walker.in_group(inode.gid);
+        let mode = match inode.is_directory() {
+            true => inode.mode,
+            false => without_ids(inode.mode, stranger),
+        };
+        if mode != inode.mode && !owns && !walker.is_root() {
+            return Err(Errno::PERM);
+        }
         self.touched.push((Object::Inode(id), Access::Write));
         let inode = &mut self[id];
-        if !inode.is_directory() {
-            // Who gives a program away does not give its powers away.
-            inode.mode &= !S_ISUID;
-            if inode.mode & 0o010 != 0 || stranger {
-                inode.mode &= !S_ISGID;
-            }
-        }
+        inode.mode = mode;
         if uid != u32::MAX {
             inode.uid = uid;
         }
@@ -290,8 +298,8 @@ impl Tree {
         }
     }
 
-    /// Writes into a regular file at `offset`; a gap is filled with zeros. EFBIG beyond the largest offset,
-    /// ENOSPC beyond what the file system takes. Returns the bytes written.
+    /// Writes into a regular file at `offset`; a gap is filled with zeros. EFBIG beyond the largest
+    /// offset, ENOSPC beyond what the file system takes. Returns the bytes written.
     pub(crate) fn write_at(
         &mut self,
         id: InodeId,
@@ -326,26 +334,26 @@ impl Tree {
     /// As chown does, a stranger's write takes from a program the ids that it runs with.
     pub(crate) fn drop_powers(&mut self, walker: &Walker<'_>, id: InodeId) {
         let inode = &mut self[id];
-        if inode.is_directory() || walker.is_root() {
-            return;
-        }
-        inode.mode &= !S_ISUID;
-        if inode.mode & 0o010 != 0 || !walker.in_group(inode.gid) {
-            inode.mode &= !S_ISGID;
+        if matches!(inode.content, Content::Regular(_)) && !walker.is_root() {
+            inode.mode = without_ids(inode.mode, !walker.in_group(inode.gid));
         }
     }
 
-    /// Whether open(2) may open an inode: ENOTDIR, ELOOP, EISDIR, EACCES, ENXIO, in this order.
+    /// Whether open(2) may open an inode, which is in `dir`: EISDIR, ENOTDIR, ELOOP, EACCES, ENXIO.
     pub(crate) fn may_open(
         &self,
         walker: &Walker<'_>,
+        dir: InodeId,
         id: InodeId,
         flags: OpenFlags,
     ) -> Result<(), Errno> {
         let inode = &self[id];
         let wants_directory = flags.contains(OpenFlags::DIRECTORY);
-        if flags.contains(OpenFlags::CREAT) && inode.is_directory() {
-            return Err(Errno::ISDIR);
+        if flags.contains(OpenFlags::CREAT) {
+            if inode.is_directory() {
+                return Err(Errno::ISDIR);
+            }
+            self.may_create_over(walker, dir, id)?;
         }
         if wants_directory && !inode.is_directory() {
             return Err(Errno::NOTDIR);
@@ -358,8 +366,7 @@ impl Tree {
             1 => Want::WRITE,
             _ => Want(4 | 2),
         };
-        let is_regular = matches!(inode.content, Content::Regular(_));
-        if flags.contains(OpenFlags::TRUNC) && (is_regular || inode.is_directory()) {
+        if flags.contains(OpenFlags::TRUNC) {
             want = Want(want.0 | Want::WRITE.0);
         }
         match &inode.content {
@@ -375,8 +382,26 @@ impl Tree {
         walker.may_touch_paths()
     }
 
+    /// What is neither a regular file nor the caller's is not opened by O_CREAT in a sticky
+    /// directory that everybody may write to: another may have put it there to be mistaken for a
+    /// new file.
+    fn may_create_over(&self, walker: &Walker<'_>, dir: InodeId, id: InodeId) -> Result<(), Errno> {
+        let (dir, inode) = (&self[dir], &self[id]);
+        let is_shared = dir.mode & S_ISVTX != 0 && dir.mode & 0o002 != 0;
+        let is_trusted = inode.uid == dir.uid || inode.uid == walker.who.uid;
+        let is_regular = matches!(inode.content, Content::Regular(_));
+        if is_shared && !is_trusted && !is_regular { Err(Errno::ACCES) } else { Ok(()) }
+    }
+
     /// stat(2) of an inode.
     pub(crate) fn stat(&self, inode: InodeId) -> Stat {
         self[inode].stat()
     }
+}
+
+/// A mode without set-user-ID and, where it means the group of a program or the caller is a
+/// stranger to the group, without set-group-ID.
+fn without_ids(mode: u32, stranger: bool) -> u32 {
+    let drops_group = mode & 0o010 != 0 || stranger;
+    mode & !S_ISUID & if drops_group { !S_ISGID } else { !0 }
 }

@@ -22,6 +22,9 @@ impl Tree {
             return Err(Errno::BUSY);
         };
         let source = self.entry(from, &old)?.ok_or(Errno::NOENT)?;
+        if self[to].is_dead_directory() {
+            return Err(Errno::NOENT);
+        }
         let target = self.entry(to, &new)?;
         let is_directory = self[source].is_directory();
         if !is_directory && (old_slash || new_slash) {

@@ -1,7 +1,8 @@
 //! From a path to an inode.
 //!
-//! A [`Cursor`] stands in a directory with the rest of a path before it. Every component needs the right
-//! to search the directory; a symbolic link is followed by putting its target in front of the rest.
+//! A [`Cursor`] stands in a directory with the rest of a path before it. Every component needs the
+//! right to search the directory; a symbolic link is followed by putting its target in front of the
+//! rest.
 
 use std::borrow::Cow;
 
@@ -44,7 +45,8 @@ pub(crate) struct Cursor<'p> {
 }
 
 impl<'p> Cursor<'p> {
-    /// A walk of `path`, which ends at its first NUL: ENOENT if it is empty, ENAMETOOLONG if it is too long.
+    /// A walk of `path`, which ends at its first NUL: ENOENT if it is empty, ENAMETOOLONG if it is
+    /// too long.
     pub(crate) fn new(walker: &Walker<'_>, path: &'p [u8]) -> Result<Cursor<'p>, Errno> {
         let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
         match end {
@@ -95,7 +97,8 @@ impl<'p> Cursor<'p> {
         }
     }
 
-    /// Puts the target of a link in front of the rest; `slash`: with a slash between. ELOOP after 40.
+    /// Puts the target of a link in front of the rest; `slash`: with a slash between. ELOOP after
+    /// 40.
     pub(crate) fn follow(&mut self, target: &[u8], slash: bool) -> Result<(), Errno> {
         if self.links == LINKS_MAX {
             return Err(Errno::LOOP);
@@ -113,15 +116,20 @@ impl<'p> Cursor<'p> {
 }
 
 impl Tree {
-    /// The inode of an entry, if there is one; ENAMETOOLONG for a name that cannot be one.
+    /// The inode of an entry, if there is one; ENAMETOOLONG for a name that cannot be one, unless
+    /// the directory was removed.
     pub(crate) fn entry(&self, dir: InodeId, name: &[u8]) -> Result<Option<InodeId>, Errno> {
+        if self[dir].is_dead_directory() {
+            return Ok(None);
+        }
         if name.len() > NAME_MAX {
             return Err(Errno::NAMETOOLONG);
         }
         Ok(self.entries(dir)?.get(name).copied())
     }
 
-    /// The inode of a path. A symbolic link at its end is followed if `follow`, or if slashes come behind it.
+    /// The inode of a path. A symbolic link at its end is followed if `follow`, or if slashes come
+    /// behind it.
     pub(crate) fn resolve(
         &mut self,
         walker: &Walker<'_>,
