@@ -1,7 +1,7 @@
 //! One simulated step, and small runs. `cargo bench -p afunix-sim`.
 //!
-//! The figures are per step (`step`: a scheduling point and a call that does next to nothing, getpid) and
-//! per run (`run`). A run of `ping_pong` has 2 threads and 5 round trips.
+//! The figures are per step (`step`: a scheduling point and a call that does next to nothing,
+//! getpid) and per run (`run`). A run of `ping_pong` has 2 threads and 5 round trips.
 
 use std::io::{Read, Write};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The one source of chance: [`choose`](Chooser::choose).
 //!
-//! Everything that is not settled by the program is a *choice*: a number below `n`, with a *label* that says
-//! what it decides. Where `n` is 1 nothing is drawn. A [`Strategy`] makes the choices; the [`Chooser`]
-//! writes them down, and what is written down is the tape.
+//! Everything that is not settled by the program is a *choice*: a number below `n`, with a *label*
+//! that says what it decides. Where `n` is 1 nothing is drawn. A [`Strategy`] makes the choices;
+//! the [`Chooser`] writes them down, and what is written down is the tape.
 
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
@@ -67,8 +67,9 @@ pub struct Choice {
 
 /// Makes the choices of a run.
 pub trait Strategy: Send {
-    /// Which of `runnable` (2 or more threads, by a number that is theirs for the run) goes on, as an
-    /// index. If `first_ran_last`, the first of them ran last: choosing another is a context switch.
+    /// Which of `runnable` (2 or more threads, by a number that is theirs for the run) goes on, as
+    /// an index. If `first_ran_last`, the first of them ran last: choosing another is a context
+    /// switch.
     fn thread(&mut self, runnable: &[u32], first_ran_last: bool) -> u32 {
         let _ = first_ran_last;
         self.choose(runnable.len() as u32, Label::Thread)
@@ -83,12 +84,13 @@ pub trait Strategy: Send {
     }
 }
 
-/// Random choices from a seed, by PCG (`Pcg64Mcg`), whose numbers are the same everywhere and always.
+/// Random choices from a seed, by PCG (`Pcg64Mcg`), whose numbers are the same everywhere and
+/// always.
 #[derive(Clone, Debug)]
 pub struct Random {
     generator: Pcg64Mcg,
-    /// Of 256 scheduling points, at how many the thread that ran last simply goes on. Drawn per run: with an
-    /// even choice at each point two threads practically never run far apart.
+    /// Of 256 scheduling points, at how many the thread that ran last simply goes on. Drawn per
+    /// run: with an even choice at each point two threads practically never run far apart.
     stay: u32,
 }
 
@@ -164,8 +166,9 @@ impl Replay {
     }
 }
 
-/// The choices of a tape that was changed, made to fit: each label has a sequence of its own, so that a
-/// choice taken out moves no other kind; a value too large is lowered, and past the end all are 0.
+/// The choices of a tape that was changed, made to fit: each label has a sequence of its own, so
+/// that a choice taken out moves no other kind; a value too large is lowered, and past the end all
+/// are 0.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Loose {
     sequences: [Vec<u32>; Label::ALL.len()],

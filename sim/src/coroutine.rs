@@ -1,8 +1,8 @@
 //! Stackful coroutines on pooled stacks: how a simulated thread waits.
 //!
-//! A *coroutine* is resumed by the run loop and suspends itself, from however deep in its own calls, by
-//! [`suspend`]. A suspended one can be told to unwind. A fresh stack costs tens of microseconds, so
-//! each OS thread keeps those that were used.
+//! A *coroutine* is resumed by the run loop and suspends itself, from however deep in its own
+//! calls, by [`suspend`]. A suspended one can be told to unwind. A fresh stack costs tens of
+//! microseconds, so each OS thread keeps those that were used.
 #![expect(unsafe_code, reason = "finds the running coroutine from deep inside its own calls")]
 
 use std::cell::{Cell, RefCell};
@@ -38,7 +38,8 @@ pub(crate) struct Coroutine {
 }
 
 impl Coroutine {
-    /// A coroutine that will run `body` when it is first resumed. `body` must not unwind out of itself.
+    /// A coroutine that will run `body` when it is first resumed. `body` must not unwind out of
+    /// itself.
     ///
     /// # Panics
     /// If the system has no memory for another stack.
@@ -89,9 +90,9 @@ pub(crate) fn is_inside() -> bool {
 pub(crate) fn suspend() -> Command {
     let current = CURRENT.get();
     assert!(!current.is_null(), "only a simulated thread can wait in a simulation");
-    // SAFETY: `CURRENT` is set by the coroutine that runs, at its start and after each suspension, and made
-    // null when control is back in the run loop. So it points to the yielder of the coroutine on whose
-    // stack we are, which lives until its body ends.
+    // SAFETY: `CURRENT` is set by the coroutine that runs, at its start and after each suspension,
+    // and made null when control is back in the run loop. So it points to the yielder of the
+    // coroutine on whose stack we are, which lives until its body ends.
     let command = unsafe { (*current).suspend(()) };
     CURRENT.set(current);
     command

@@ -1,7 +1,7 @@
 //! Faults: only what the system may lawfully do.
 //!
-//! A *profile* says which kinds of fault a run may have; how often they strike is drawn once per run, so
-//! that runs differ.
+//! A *profile* says which kinds of fault a run may have; how often they strike is drawn once per
+//! run, so that runs differ.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,8 +16,8 @@ use crate::choice::{Chooser, Label};
 pub enum Faults {
     /// None: scheduling alone.
     None,
-    /// Calls that wait are interrupted (EINTR, or a partial count), reads and non-blocking writes on streams
-    /// are short, time passes while a thread could run.
+    /// Calls that wait are interrupted (EINTR, or a partial count), reads and non-blocking writes
+    /// on streams are short, time passes while a thread could run.
     Io,
     /// Processes that declared `Host::may_crash` are killed before one of their calls, or while it
     /// waits.

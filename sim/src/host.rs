@@ -10,7 +10,7 @@ use afunix::{Backend, Call, Child, Errno, Host, Outcome, Panicked, Pid, ProcessS
 use afunix_model::{Resume, Spawn};
 
 use crate::choice::{Label, wide};
-use crate::coroutine::{Command, suspend};
+use crate::coroutine::{self, Command, suspend};
 use crate::inherited::take_over;
 use crate::panics::{self, Killed};
 use crate::world::{self, Attempt, Ended, NotACaller, World};
@@ -20,8 +20,9 @@ const PRINTED_MAX: usize = 4 << 20;
 
 /// A simulated process, for the code that runs in it.
 ///
-/// It is a plain pair of numbers; the world behind it is that of the OS thread's run. It works for threads of
-/// its own process, and panics with a clear message for any other, and outside of its run.
+/// It is a plain pair of numbers; the world behind it is that of the OS thread's run. It works for
+/// threads of its own process, and panics with a clear message for any other, and outside of its
+/// run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sim {
     run: u64,
@@ -139,14 +140,15 @@ impl Sim {
     }
 }
 
-/// The calling thread is no more. If it unwinds already, the call does nothing.
+/// The calling thread is no more. If it unwinds already, or if the run loop drops what a thread would have
+/// begun with, the call does nothing.
 #[cold]
 fn gone() -> Result<Attempt, Errno> {
-    if std::thread::panicking() { Err(Errno::SRCH) } else { unwind() }
+    if std::thread::panicking() || !coroutine::is_inside() { Err(Errno::SRCH) } else { unwind() }
 }
 
-/// Unwinds the calling thread: as if its process had been killed here. A thread that catches that, again and
-/// again, is suspended for good.
+/// Unwinds the calling thread: as if its process had been killed here. A thread that catches that,
+/// again and again, is suspended for good.
 #[cold]
 fn unwind() -> ! {
     if panics::is_stubborn() {

@@ -1,8 +1,8 @@
 //! The model under a deterministic scheduler, virtual time and faults.
 //!
-//! An application that is generic over its [`Host`](afunix::Host) runs here on [`Sim`]: its threads are coroutines,
-//! its processes groups of them, its clock is virtual, and every choice (who goes on, which fault strikes) is
-//! drawn from one tape, by which the run can be made again, exactly.
+//! An application that is generic over its [`Host`](afunix::Host) runs here on [`Sim`]: its threads
+//! are coroutines, its processes groups of them, its clock is virtual, and every choice (who goes
+//! on, which fault strikes) is drawn from one tape, by which the run can be made again, exactly.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -24,10 +24,10 @@
 //! [`explore`] makes many runs, [`replay`] makes one again, [`shrink`] makes a failing one simpler.
 //!
 //! # What cannot be seen
-//! A thread that never makes a call keeps the OS thread for itself: the run hangs. A `std::sync::Mutex` held across
-//! a call stalls the run when another thread of it takes the same lock; hold none across a call. Code
-//! that asks the clock, the environment or a hasher with a random seed is not deterministic: [`explore`] finds
-//! that out by making runs twice.
+//! A thread that never makes a call keeps the OS thread for itself: the run hangs. A
+//! `std::sync::Mutex` held across a call stalls the run when another thread of it takes the same
+//! lock; hold none across a call. Code that asks the clock, the environment or a hasher with a
+//! random seed is not deterministic: [`explore`] finds that out by making runs twice.
 
 mod choice;
 mod coroutine;

@@ -17,13 +17,13 @@ pub struct RunOptions {
     pub most_crashes: u32,
     /// Steps after which a run is taken for one that never ends.
     pub most_steps: u64,
-    /// Whether a process whose main thread panics, or a panic that nobody joins, is a failure. Else such a
-    /// process only exits with status 101.
+    /// Whether a process whose main thread panics, or a panic that nobody joins, is a failure. Else
+    /// such a process only exits with status 101.
     pub panics_fail: bool,
     /// Keeps what happens, for pictures. Costs much: for one run.
     pub record: bool,
-    /// Rules of the user; the first that does not let a call pass decides. They run inside a step and
-    /// must not use the simulation.
+    /// Rules of the user; the first that does not let a call pass decides. They run inside a step
+    /// and must not use the simulation.
     pub rules: Vec<Arc<dyn Rule>>,
     /// The machine that every run begins with, its files loaded, say; `None`: a new one.
     pub machine: Option<Arc<Machine>>,

@@ -31,7 +31,8 @@ pub(crate) fn is_stubborn() -> bool {
     TOLD.get() > PATIENCE
 }
 
-/// Keeps panics of simulated threads away from standard error; all others go where they went before.
+/// Keeps panics of simulated threads away from standard error; all others go where they went
+/// before.
 pub(crate) fn install_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

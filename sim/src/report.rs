@@ -26,7 +26,8 @@ pub enum FailureKind {
     Idle,
     /// The run does not follow its tape.
     Diverged,
-    /// The same tape gave another run: the program uses something beside its host, such as the clock.
+    /// The same tape gave another run: the program uses something beside its host, such as the
+    /// clock.
     Nondeterministic,
 }
 

@@ -191,9 +191,10 @@ pub fn run(app: &App, options: &RunOptions, choices: Choices) -> Report {
     }
 }
 
-/// Makes the run of a tape once more, recorded, and stops before step `until`, if that is given. The tape
-/// decides about faults and limits; `options` about the rest. Where the run does not follow the tape,
-/// it fails as [`Diverged`](crate::FailureKind::Diverged), at the first step that differs.
+/// Makes the run of a tape once more, recorded, and stops before step `until`, if that is given.
+/// The tape decides about faults and limits; `options` about the rest. Where the run does not
+/// follow the tape, it fails as [`Diverged`](crate::FailureKind::Diverged), at the first step that
+/// differs.
 pub fn replay(app: &App, options: &RunOptions, tape: &Tape, until: Option<u64>) -> Report {
     let record = Record::following(tape.marks.clone().into(), until);
     let source = Source::Replay(Replay::new(tape.choices.clone()));

@@ -1,8 +1,8 @@
 //! Makes a failing run simpler: fewer faults, fewer context switches, fewer steps, smaller values.
 //!
-//! A candidate is the tape with something changed, made to fit; it is taken if the failure has the same
-//! signature and the run that came of it is simpler. What is kept is the tape of that run, not the candidate, so
-//! it always replays exactly.
+//! A candidate is the tape with something changed, made to fit; it is taken if the failure has the
+//! same signature and the run that came of it is simpler. What is kept is the tape of that run, not
+//! the candidate, so it always replays exactly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

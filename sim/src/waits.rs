@@ -150,8 +150,8 @@ fn could_wake(world: &World, snapshot: &Snapshot, slot: u32) -> Vec<u32> {
         }
         _ => Vec::new(),
     };
-    // Of the threads that hold the other end, those that wait at it are meant; else those that may yet
-    // use it; and the thread itself only if nobody else is there.
+    // Of the threads that hold the other end, those that wait at it are meant; else those that may
+    // yet use it; and the thread itself only if nobody else is there.
     let at_it = slots(world, |other| {
         other.tid != thread.tid
             && other.waiting.as_ref().is_some_and(|waiting| {

@@ -1,4 +1,5 @@
-//! How runs end: panics, livelocks, time, idle runs; and handles that are used where they must not be.
+//! How runs end: panics, livelocks, time, idle runs; and handles that are used where they must not
+//! be.
 #![allow(missing_docs, reason = "tests")]
 
 mod common;
@@ -226,6 +227,20 @@ fn a_handle_outside_of_its_run_is_refused() {
     drop(stream);
     let other = once(move |_| host.pid().0);
     assert!(message(&other).contains("was used in run"), "{}", message(&other));
+}
+
+#[test]
+fn what_a_thread_has_that_never_began_is_dropped_quietly() {
+    for seed in 0..50 {
+        let app = app(|host| {
+            let (near, far) = UnixStream::pair(host).unwrap();
+            let _ = host.spawn("late", move || drop(near));
+            drop(far);
+            0
+        });
+        let report = run(&app, &with(Faults::None), Choices::Seed(seed));
+        assert!(report.passed(), "{:?}", report.outcome);
+    }
 }
 
 #[test]

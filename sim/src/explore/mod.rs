@@ -1,8 +1,9 @@
 //! Many runs, over several OS threads, with the same result as one after the other.
 //!
-//! Runs are numbered from 0, and a run's seed follows from the campaign's and its number. Workers take them in
-//! *chunks*; what chunks tell is added up in the order of their numbers, up to the first run that fails,
-//! so nothing hangs on how many workers there are.
+//! Runs are numbered from 0, and a run's seed follows from the campaign's and its number. Workers
+//! take them in
+//! *chunks*; what chunks tell is added up in the order of their numbers, up to the first run that
+//! fails, so nothing hangs on how many workers there are.
 
 mod tally;
 

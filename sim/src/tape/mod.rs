@@ -73,7 +73,8 @@ impl Tape {
         Tape::parse(&bytes)
     }
 
-    /// Writes the tape to a file: whole or not at all (to a temporary name beside it, then renamed).
+    /// Writes the tape to a file: whole or not at all (to a temporary name beside it, then
+    /// renamed).
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.tmp", std::process::id()));

@@ -17,7 +17,8 @@ pub(crate) enum Attempt {
     Done(Result<usize, Errno>),
     /// Another thread goes on: suspend, then begin.
     Switch,
-    /// The call waits: suspend, unless the thread on whose stack we are goes on at once; then step again.
+    /// The call waits: suspend, unless the thread on whose stack we are goes on at once; then step
+    /// again.
     Wait {
         /// Whether another thread goes on first.
         suspend: bool,
@@ -33,7 +34,8 @@ pub(crate) enum Attempt {
 }
 
 impl World {
-    /// A thread of `process` makes a call: the scheduling point before it, and if it goes on, the beginning.
+    /// A thread of `process` makes a call: the scheduling point before it, and if it goes on, the
+    /// beginning.
     #[inline]
     pub(crate) fn enter(&mut self, process: Pid, call: &mut Call<'_, '_>) -> Attempt {
         match self.caller(process) {
@@ -54,8 +56,9 @@ impl World {
         }
     }
 
-    /// A closure of the parent was dropped in the child, or the other way round, with descriptors in it:
-    /// they are their owner's, and are closed for it, by a thread that is there for nothing else.
+    /// A closure of the parent was dropped in the child, or the other way round, with descriptors
+    /// in it: they are their owner's, and are closed for it, by a thread that is there for nothing
+    /// else.
     fn close_for(&mut self, owner: Pid, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         if !self.machine.is_alive(owner) {
             return Err(Errno::SRCH);
@@ -72,8 +75,8 @@ impl World {
         }
     }
 
-    /// A call of a thread that unwinds: it is made at once, and does not wait, since other threads cannot
-    /// run while one unwinds.
+    /// A call of a thread that unwinds: it is made at once, and does not wait, since other threads
+    /// cannot run while one unwinds.
     #[cold]
     pub(crate) fn call_unwinding(&mut self, process: Pid, call: &mut Call<'_, '_>) -> Attempt {
         let slot = match self.caller(process) {
@@ -243,9 +246,9 @@ impl World {
         Some(limit)
     }
 
-    /// Whether the system may lawfully transfer less: on a stream socket, a read that did not ask for all
-    /// (MSG_WAITALL), and a write that does not wait. A blocking write is short only when a signal
-    /// interrupts it in the middle, which is a fault of its own.
+    /// Whether the system may lawfully transfer less: on a stream socket, a read that did not ask
+    /// for all (MSG_WAITALL), and a write that does not wait. A blocking write is short only when a
+    /// signal interrupts it in the middle, which is a fault of its own.
     fn may_be_short(&mut self, slot: u32, call: &Call<'_, '_>) -> bool {
         const WAITALL: i32 = 0x100;
         const DONTWAIT: i32 = 0x40;

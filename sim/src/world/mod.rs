@@ -1,9 +1,10 @@
 //! The world of one run: the machine, its threads and processes, the clock, and who goes on.
 //!
-//! A *thread* here is a coroutine with a *slot*, its index for the length of the run. A *step* is one
-//! attempt of a call, or another visible act of a thread (starting and ending threads and processes).
-//! Before each step there is a scheduling point. The world lies in a thread-local; it is borrowed for a step and never
-//! across a suspension, and no code of the user runs while it is borrowed (but for its rules).
+//! A *thread* here is a coroutine with a *slot*, its index for the length of the run. A *step* is
+//! one attempt of a call, or another visible act of a thread (starting and ending threads and
+//! processes). Before each step there is a scheduling point. The world lies in a thread-local; it
+//! is borrowed for a step and never across a suspension, and no code of the user runs while it is
+//! borrowed (but for its rules).
 
 mod attempt;
 mod ends;

@@ -36,8 +36,8 @@ impl PartialOrd for Timer {
 }
 
 impl World {
-    /// Chooses the thread that goes on; `true` if it is the one on whose stack we are. If none ever can, the
-    /// run ends.
+    /// Chooses the thread that goes on; `true` if it is the one on whose stack we are. If none ever
+    /// can, the run ends.
     #[inline]
     pub(crate) fn schedule(&mut self) -> bool {
         if self.end.is_some() {
