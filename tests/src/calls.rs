@@ -1,7 +1,8 @@
-//! One system call per function, on descriptors as numbers: what conformance cases are written with.
+//! One system call per function, on descriptors as numbers: what conformance cases are written
+//! with.
 //!
-//! Every function makes exactly the call of its name and hands back what came of it, so that a case reads
-//! as the C program it could be. Out-fields come back as values.
+//! Every function makes exactly the call of its name and hands back what came of it, so that a case
+//! reads as the C program it could be. Out-fields come back as values.
 
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ pub fn path(path: &str) -> Vec<u8> {
     bytes
 }
 
-/// The bytes of an abstract address that no other process uses: the process's id stands before `label`.
+/// The bytes of an abstract address that no other process uses: the process's id stands before
+/// `label`.
 pub fn hidden(label: &str) -> Vec<u8> {
     name(1, format!("\0afunix-{}-{label}", std::process::id()).as_bytes())
 }
@@ -425,7 +427,8 @@ pub fn poll_for(
     Ok(fds[0].revents)
 }
 
-/// A mask by its letters, with what comes along (POLL 1): `i` IN and RDNORM, `o` OUT, WRNORM and WRBAND,
+/// A mask by its letters, with what comes along (POLL 1): `i` IN and RDNORM, `o` OUT, WRNORM and
+/// WRBAND,
 /// `r` RDHUP, `h` HUP, `e` ERR, `p` PRI.
 ///
 /// # Panics

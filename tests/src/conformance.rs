@@ -1,7 +1,9 @@
 //! Conformance: one body per behaviour, named after the rule it shows, generic over its host.
 //!
-//! A *case* is a function on a fresh machine with an empty working directory, umask 022 and descriptors 0 to
-//! 2. It makes raw calls and asserts what the running kernel answers; the model has to give the same
+//! A *case* is a function on a fresh machine with an empty working directory, umask 022 and
+//! descriptors 0 to
+//! 2. It makes raw calls and asserts what the running kernel answers; the model has to give the
+//!    same
 //! answers. The rules are those of `tests/rules.txt`; several cases may show one rule.
 
 mod connect;
@@ -129,7 +131,8 @@ fn start<H: Host, T: Send + 'static>(
 /// An id that no real user of a test machine has.
 const STRANGER: u32 = 54321;
 
-/// Runs `body` to its end in a child process of user [`STRANGER`], which gets `fds` as 3, 4 and so on.
+/// Runs `body` to its end in a child process of user [`STRANGER`], which gets `fds` as 3, 4 and so
+/// on.
 fn as_stranger<H: Host>(host: &H, fds: &[i32], body: impl Fn(&H) + Send + Sync + 'static) {
     in_process(host, Some(Credentials::user(STRANGER)), fds, body);
 }

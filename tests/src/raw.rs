@@ -1,8 +1,9 @@
 //! Numbers as descriptors: the one module of the tests that is unsafe.
 //!
 //! Tests make calls on numbers that are closed, were never open, or belong to another process; I/O
-//! safety cannot be had there. It is harmless because whoever uses these functions has a process (or a
-//! model) to itself: the conformance cases and the differential workers own every number in it.
+//! safety cannot be had there. It is harmless because whoever uses these functions has a process
+//! (or a model) to itself: the conformance cases and the differential workers own every number in
+//! it.
 #![expect(unsafe_code, reason = "tests name descriptors by number, as C programs do")]
 
 use afunix::Backend;

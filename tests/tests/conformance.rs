@@ -1,8 +1,8 @@
 //! Every conformance case on every backend, each in a process of its own.
 //!
-//! Processes are forks on the kernel, which need a program with one thread; and a case that hangs must be
-//! a failure with a name. So this program has its own `main`: it starts itself again for each case, in a
-//! fresh directory and under a time limit.
+//! Processes are forks on the kernel, which need a program with one thread; and a case that hangs
+//! must be a failure with a name. So this program has its own `main`: it starts itself again for
+//! each case, in a fresh directory and under a time limit.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,7 +1,8 @@
 //! Comparing answers.
 //!
-//! Some bytes are rightly different: process ids, and the names that autobind draws. They are compared as
-//! a bijection: what stands for what is settled at the first meeting, and has to stay so.
+//! Some bytes are rightly different: process ids, and the names that autobind draws. They are
+//! compared as a bijection: what stands for what is settled at the first meeting, and has to stay
+//! so.
 
 use std::collections::BTreeMap;
 

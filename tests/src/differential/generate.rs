@@ -1,8 +1,8 @@
 //! Making programs at random, weighted to reach deep states.
 //!
-//! A program is run on a model while it is made, so that most calls make sense: what is read from has
-//! data, what is accepted from has a connection. Bursts fill and drain queues. Calls that would wait are left
-//! out at once.
+//! A program is run on a model while it is made, so that most calls make sense: what is read from
+//! has data, what is accepted from has a connection. Bursts fill and drain queues. Calls that would
+//! wait are left out at once.
 
 mod actions;
 mod arguments;

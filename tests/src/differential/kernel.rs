@@ -43,7 +43,8 @@ impl Kernel {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("afunix-diff-{}-{number}", std::process::id());
-        // In memory where that can be had: a program makes and removes some files, thousands of times.
+        // In memory where that can be had: a program makes and removes some files, thousands of
+        // times.
         let shared = PathBuf::from("/dev/shm");
         let parent = if shared.is_dir() { shared } else { std::env::temp_dir() };
         let directory = parent.join(name);
