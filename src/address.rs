@@ -17,7 +17,8 @@ pub const ADDRESS_MAX: usize = 2 + PATH_MAX;
 /// What a socket is bound to: nothing, a path, or an abstract name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Address {
-    /// `sun_path`: empty for unnamed; a leading NUL for an abstract name; else a path without its NUL.
+    /// `sun_path`: empty for unnamed; a leading NUL for an abstract name; else a path without its
+    /// NUL.
     path: Vec<u8>,
 }
 

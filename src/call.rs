@@ -1,9 +1,9 @@
 //! [`Call`]: the system calls as data.
 //!
-//! A `Call` is one system call as a program makes it: raw names, raw control bytes, flags with unknown bits
-//! kept, so that every malformed call can be told to every backend. Fields have the names of the man
-//! pages. What comes back beside the return value comes back in the out-fields. The typed methods that
-//! people use ([`crate::net`], [`crate::fs`]) build these.
+//! A `Call` is one system call as a program makes it: raw names, raw control bytes, flags with
+//! unknown bits kept, so that every malformed call can be told to every backend. Fields have the
+//! names of the man pages. What comes back beside the return value comes back in the out-fields.
+//! The typed methods that people use ([`crate::net`], [`crate::fs`]) build these.
 
 use std::time::Duration;
 
@@ -130,9 +130,10 @@ pub struct DirEntry {
 
 /// One system call.
 ///
-/// `'a` is the call's own lifetime, `'b` that of the memory it fills. `progress` is how far a call that
-/// waits has come; callers pass 0. Paths are bytes up to their end or the first NUL. What is said in the
-/// man page of the same name holds; `(path)` means a path is resolved as the man page says.
+/// `'a` is the call's own lifetime, `'b` that of the memory it fills. `progress` is how far a call
+/// that waits has come; callers pass 0. Paths are bytes up to their end or the first NUL. What is
+/// said in the man page of the same name holds; `(path)` means a path is resolved as the man page
+/// says.
 #[derive(Debug)]
 #[allow(
     missing_docs,
@@ -377,7 +378,8 @@ pub enum Call<'a, 'b> {
 pub struct OptionOut<'b> {
     /// The buffer.
     pub buffer: &'b mut [u8],
-    /// In: `optlen`, which may be negative and is at most the buffer's length. Out: the length written.
+    /// In: `optlen`, which may be negative and is at most the buffer's length. Out: the length
+    /// written.
     pub len: i32,
 }
 

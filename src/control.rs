@@ -1,7 +1,8 @@
 //! Control data of sendmsg(2) and recvmsg(2): the layout of cmsg(3), built and parsed.
 //!
 //! Numbers of descriptors stand in control data as plain bytes, so raw control data for sending can
-//! only be made by an unsafe function: otherwise safe code could send a descriptor that it does not own.
+//! only be made by an unsafe function: otherwise safe code could send a descriptor that it does not
+//! own.
 
 use crate::net::Fd;
 use crate::{Errno, Ucred};
@@ -44,8 +45,9 @@ impl<'a> RawControl<'a> {
     /// Any bytes.
     ///
     /// # Safety
-    /// The numbers in SCM_RIGHTS messages are used as descriptors: on the kernel each must be open for
-    /// the length of the call or be no open descriptor at all, and must be one that the caller may use.
+    /// The numbers in SCM_RIGHTS messages are used as descriptors: on the kernel each must be open
+    /// for the length of the call or be no open descriptor at all, and must be one that the caller
+    /// may use.
     #[expect(unsafe_code, reason = "declares what the caller must promise; performs nothing")]
     pub const unsafe fn from_bytes(bytes: &'a [u8]) -> Self {
         RawControl(Control::Bytes(bytes))
@@ -127,7 +129,8 @@ pub struct ControlMessage<'a> {
 }
 
 impl<'a> ControlMessage<'a> {
-    /// The descriptor numbers of an SCM_RIGHTS message; a rest of less than 4 bytes is ignored (CMSG 2).
+    /// The descriptor numbers of an SCM_RIGHTS message; a rest of less than 4 bytes is ignored
+    /// (CMSG 2).
     pub fn numbers(&self) -> impl Iterator<Item = i32> + use<'a> {
         self.data
             .chunks_exact(4)
@@ -135,8 +138,8 @@ impl<'a> ControlMessage<'a> {
     }
 }
 
-/// Walks over the control messages in `bytes`, as CMSG_NXTHDR does; EINVAL, once, at one whose length is
-/// under 16 or runs over the end (CMSG 1). Less than 16 bytes at the end are ignored.
+/// Walks over the control messages in `bytes`, as CMSG_NXTHDR does; EINVAL, once, at one whose
+/// length is under 16 or runs over the end (CMSG 1). Less than 16 bytes at the end are ignored.
 pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<ControlMessage<'_>, Errno>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -160,7 +163,8 @@ pub fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<ControlMessage<'_>,
 /// Where recvmsg writes control data.
 #[derive(Debug)]
 pub struct ControlOut<'b> {
-    /// The buffer, its length being `msg_controllen`; or memory that cannot be written, of a length.
+    /// The buffer, its length being `msg_controllen`; or memory that cannot be written, of a
+    /// length.
     pub buffer: Result<&'b mut [u8], usize>,
     /// Out: `msg_controllen` on return.
     pub len: usize,

@@ -1,6 +1,6 @@
-//! Faults that the system may lawfully show: a [`Rule`] looks at an [`Attempt`] and gives a [`Verdict`];
-//! [`Faulty`] is a backend that carries verdicts out. The simulator judges by the same rules, with
-//! [`Choose`] drawing from its tape.
+//! Faults that the system may lawfully show: a [`Rule`] looks at an [`Attempt`] and gives a
+//! [`Verdict`]; [`Faulty`] is a backend that carries verdicts out. The simulator judges by the same
+//! rules, with [`Choose`] drawing from its tape.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -58,8 +58,8 @@ pub enum Verdict {
     Pass,
     /// It is not made, and fails.
     Fail(Errno),
-    /// It is made with at most so many bytes (1 at least): short reads and writes. Lawful on streams only; the
-    /// rule has to know.
+    /// It is made with at most so many bytes (1 at least): short reads and writes. Lawful on
+    /// streams only; the rule has to know.
     Limit(usize),
     /// It is made after a while.
     Delay(Duration),
@@ -138,8 +138,8 @@ pub fn transfer_len(call: &Call<'_, '_>) -> usize {
     }
 }
 
-/// Makes a call with at most `limit` bytes of its data. Calls that transfer nothing, or less, are made as
-/// they are.
+/// Makes a call with at most `limit` bytes of its data. Calls that transfer nothing, or less, are
+/// made as they are.
 pub fn limited<R>(
     call: &mut Call<'_, '_>,
     limit: usize,

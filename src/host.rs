@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::net::{Fd, OwnedFd};
 use crate::{Backend, Call, Credentials, Errno, Exit, Limits, Pid, Signal};
 
-/// A machine to run an application on. A handle stands for a *process*, never for a thread: a socket
-/// that moves into another thread waits as that thread.
+/// A machine to run an application on. A handle stands for a *process*, never for a thread: a
+/// socket that moves into another thread waits as that thread.
 ///
 /// | host | threads | processes | time |
 /// |---|---|---|---|
@@ -16,7 +16,8 @@ use crate::{Backend, Call, Credentials, Errno, Exit, Limits, Pid, Signal};
 /// | `afunix_emulator::Threads` | std's | groups of threads over the model | the clock |
 /// | `afunix_sim::Sim` | coroutines | groups of coroutines | virtual |
 pub trait Host: Backend + Clone + Send + Sync + 'static {
-    /// Starts a thread of the calling process; it shares the descriptor table. `name` is for pictures.
+    /// Starts a thread of the calling process; it shares the descriptor table. `name` is for
+    /// pictures.
     ///
     /// # Panics
     /// If the system refuses a thread, as `std::thread::spawn` does.
@@ -27,14 +28,14 @@ pub trait Host: Backend + Clone + Send + Sync + 'static {
 
     /// Starts a child process that runs `body` and exits with what it returns (the low 8 bits, as
     /// exit(3); 101 if it panics). Its descriptor table holds 0 to 2 and exactly the descriptors
-    /// of `spec`, whose copies in the caller are closed. `body` gets a handle on the child: a handle of the
-    /// parent, captured by the closure, must not be used in it.
+    /// of `spec`, whose copies in the caller are closed. `body` gets a handle on the child: a
+    /// handle of the parent, captured by the closure, must not be used in it.
     ///
     /// # Errors
-    /// EPERM if `spec` names a user and the caller may not become it; ENOSYS if it is to be confined and
-    /// the kernel has no Landlock; EINVAL if two descriptors are given the
-    /// same number or one below 3. On the kernel EDEADLK when the caller has more than one thread: a
-    /// forked body could hang on a lock that another thread held.
+    /// EPERM if `spec` names a user and the caller may not become it; ENOSYS if it is to be
+    /// confined and the kernel has no Landlock; EINVAL if two descriptors are given the
+    /// same number or one below 3. On the kernel EDEADLK when the caller has more than one thread:
+    /// a forked body could hang on a lock that another thread held.
     fn process<F>(&self, spec: ProcessSpec<Self>, body: F) -> Result<Child<Self>, Errno>
     where
         F: Fn(&Self) -> i32 + Send + Sync + 'static;
@@ -46,16 +47,16 @@ pub trait Host: Backend + Clone + Send + Sync + 'static {
     /// Time since the machine started.
     fn now(&self) -> Duration;
 
-    /// A number below `below` (which must not be 0), for the application's own chance: in a simulation drawn
-    /// from the tape.
+    /// A number below `below` (which must not be 0), for the application's own chance: in a
+    /// simulation drawn from the tape.
     fn random(&self, below: u64) -> u64;
 
     /// Writes a line to the scenario's output: standard output, or the simulation's record.
     fn print(&self, line: &str);
 
-    /// Declares that the application claims to survive it if this process is killed from here on, or
-    /// (`false`) no longer. A simulation whose faults include crashes kills only processes that say so;
-    /// elsewhere it does nothing.
+    /// Declares that the application claims to survive it if this process is killed from here on,
+    /// or (`false`) no longer. A simulation whose faults include crashes kills only processes that
+    /// say so; elsewhere it does nothing.
     fn may_crash(&self, yes: bool) {
         let _ = yes;
     }
@@ -78,8 +79,8 @@ pub trait Host: Backend + Clone + Send + Sync + 'static {
     }
 }
 
-/// What a child process gets, as with posix_spawn(3): what is not named here is not inherited, but for the
-/// user, the umask, the working directory and the limits.
+/// What a child process gets, as with posix_spawn(3): what is not named here is not inherited, but
+/// for the user, the umask, the working directory and the limits.
 #[derive(Debug)]
 pub struct ProcessSpec<B: Backend> {
     /// Its name, for pictures.

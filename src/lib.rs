@@ -1,8 +1,8 @@
 //! Unix domain sockets as a contract: what an application and every backend share.
 //!
-//! A [`Call`] is a system call as data, a [`Backend`] performs it, a [`Host`] can also start threads and
-//! processes. The sockets in [`net`] and the files in [`fs`] are shaped as std's and work over any
-//! backend. There is no state and no I/O in this crate.
+//! A [`Call`] is a system call as data, a [`Backend`] performs it, a [`Host`] can also start
+//! threads and processes. The sockets in [`net`] and the files in [`fs`] are shaped as std's and
+//! work over any backend. There is no state and no I/O in this crate.
 //!
 //! Write an application once, generic over its host, and choose the host in `main` or in the test:
 //!

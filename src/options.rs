@@ -1,4 +1,5 @@
-//! Socket options of level SOL_SOCKET and requests of ioctl(2), with the kernel's numbers (x86_64, aarch64).
+//! Socket options of level SOL_SOCKET and requests of ioctl(2), with the kernel's numbers (x86_64,
+//! aarch64).
 
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident = $number:expr;)*) => {

@@ -1,8 +1,9 @@
 //! What a machine looks like at one moment: processes, threads, files, sockets, names.
 //!
-//! A [`Snapshot`] is plain data. The model makes one of a simulation, the kernel backend makes one of
-//! the running system (sock_diag and /proc), and the pictures are drawn from it; no picture asks where it
-//! came from. All lists are sorted by their ids, so that the same state gives the same bytes.
+//! A [`Snapshot`] is plain data. The model makes one of a simulation, the kernel backend makes one
+//! of the running system (sock_diag and /proc), and the pictures are drawn from it; no picture asks
+//! where it came from. All lists are sorted by their ids, so that the same state gives the same
+//! bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -133,8 +134,9 @@ pub struct Socket {
     pub kind: SocketKind,
     /// Connection state.
     pub state: SocketState,
-    /// The name it is bound to (or, for an accepted socket, its listener's): the path, or `@` and the
-    /// abstract name. Bytes outside of printable ASCII are left as they are (lossy UTF-8): whoever draws it escapes.
+    /// The name it is bound to (or, for an accepted socket, its listener's): the path, or `@` and
+    /// the abstract name. Bytes outside of printable ASCII are left as they are (lossy UTF-8):
+    /// whoever draws it escapes.
     pub name: Option<String>,
     /// The socket it sends to.
     pub peer: Option<u64>,

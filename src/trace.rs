@@ -1,7 +1,7 @@
 //! Events: what happened in a run, in order; and [`Traced`], a backend that records.
 //!
-//! `Traced` sees a call begin and end. Flow, queue fill and who woke whom only the model knows, so a
-//! simulation's trace has more kinds of event than the kernel's.
+//! `Traced` sees a call begin and end. Flow, queue fill and who woke whom only the model knows, so
+//! a simulation's trace has more kinds of event than the kernel's.
 
 use std::sync::Mutex;
 
@@ -103,8 +103,8 @@ pub enum EventKind {
 
 /// A backend that records the calls made through it: [`EventKind::Enter`] and [`EventKind::Exit`].
 ///
-/// `record` is called with each, in the order in which they happen; the caller adds the clock and the
-/// thread, which a backend does not know.
+/// `record` is called with each, in the order in which they happen; the caller adds the clock and
+/// the thread, which a backend does not know.
 pub struct Traced<B, R> {
     inner: B,
     record: Mutex<R>,

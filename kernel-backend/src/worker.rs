@@ -1,12 +1,14 @@
 //! Worker processes that make calls on the kernel in turns: the kernel's side of a lock-step run.
 //!
-//! A *plan* says which worker takes which *turn*. Workers are forks of the caller, so what they perform
-//! needs no encoding: they have the program already. Only their answers travel back, as bytes in memory
-//! that all share. Turns are strictly one after the other; a worker that waits for its own sleeps on a
-//! futex. Each worker has an alarm: a call that never returns ends the run, and the turn is known.
+//! A *plan* says which worker takes which *turn*. Workers are forks of the caller, so what they
+//! perform needs no encoding: they have the program already. Only their answers travel back, as
+//! bytes in memory that all share. Turns are strictly one after the other; a worker that waits for
+//! its own sleeps on a futex. Each worker has an alarm: a call that never returns ends the run, and
+//! the turn is known.
 //!
-//! Worker 0 is forked first; the others are forked from it after its first turns, so that what it has
-//! opened by then they all have. Descriptors 0 to 2 are /dev/null in all of them, nothing else is open.
+//! Worker 0 is forked first; the others are forked from it after its first turns, so that what it
+//! has opened by then they all have. Descriptors 0 to 2 are /dev/null in all of them, nothing else
+//! is open.
 #![expect(unsafe_code, reason = "fork, shared memory and futexes have no safe form")]
 
 use std::io;
@@ -107,11 +109,11 @@ impl Workers {
         Ok(Workers { area, len })
     }
 
-    /// Runs a plan to its end. `setup` runs once in worker 0, `perform` at each turn in its worker, which
-    /// appends its answer to the bytes it is given.
+    /// Runs a plan to its end. `setup` runs once in worker 0, `perform` at each turn in its worker,
+    /// which appends its answer to the bytes it is given.
     ///
-    /// The caller may have other threads: a forked worker runs nothing but the two closures, which must
-    /// take no lock that another thread could hold (allocating is fine).
+    /// The caller may have other threads: a forked worker runs nothing but the two closures, which
+    /// must take no lock that another thread could hold (allocating is fine).
     ///
     /// # Panics
     /// If the plan breaks the rules of its fields.
@@ -123,7 +125,10 @@ impl Workers {
     ) -> io::Result<Outcome> {
         assert!((1..=WORKERS).contains(&plan.workers), "a run has 1 to {WORKERS} workers");
         let first = &plan.turns[..plan.before_fork.min(plan.turns.len())];
-        assert!(first.iter().all(|worker| *worker == 0), "worker 0 takes the turns before the fork");
+        assert!(
+            first.iter().all(|worker| *worker == 0),
+            "worker 0 takes the turns before the fork"
+        );
         self.clear();
         let header = self.header();
         // SAFETY: the child runs `first_worker`, which never returns here; see `run` about locks.
@@ -139,8 +144,8 @@ impl Workers {
     }
 
     fn header(&self) -> &Header {
-        // SAFETY: the mapping is at least as long as a header, aligned to a page, lives as long as `self`,
-        // and all of the header is atomics, for which zeros are valid.
+        // SAFETY: the mapping is at least as long as a header, aligned to a page, lives as long as
+        // `self`, and all of the header is atomics, for which zeros are valid.
         unsafe { self.area.as_ref() }
     }
 
@@ -219,7 +224,8 @@ impl Workers {
                 }
             }
         }
-        // The others wait for the turn that comes now, and it is handed on only here: all pids are known.
+        // The others wait for the turn that comes now, and it is handed on only here: all pids are
+        // known.
         self.header().turn.store(plan.before_fork as u32, Ordering::SeqCst);
         self.wake();
         self.turns_of(0, plan, perform);
@@ -297,7 +303,8 @@ impl Workers {
                 std::hint::spin_loop();
                 continue;
             }
-            // SAFETY: the futex word is in memory that lives as long as the worker; no timeout is given.
+            // SAFETY: the futex word is in memory that lives as long as the worker; no timeout is
+            // given.
             unsafe {
                 let none = std::ptr::null::<libc::timespec>();
                 libc::syscall(libc::SYS_futex, turn.as_ptr(), libc::FUTEX_WAIT, now, none);
@@ -316,7 +323,8 @@ impl Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made by `new` with this length, and nothing refers to it any more.
+        // SAFETY: the mapping was made by `new` with this length, and nothing refers to it any
+        // more.
         unsafe { libc::munmap(self.area.as_ptr().cast(), self.len) };
     }
 }

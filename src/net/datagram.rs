@@ -34,7 +34,8 @@ impl<B: Backend + Clone> UnixDatagram<B> {
         Ok((UnixDatagram { fd: left }, UnixDatagram { fd: right }))
     }
 
-    /// Receives a message with up to `max_fds` descriptors; flags TRUNC if it was longer than `buffer`.
+    /// Receives a message with up to `max_fds` descriptors; flags TRUNC if it was longer than
+    /// `buffer`.
     pub fn recv_message(&self, buffer: &mut [u8], max_fds: usize) -> io::Result<Received<B>> {
         message::receive(&self.fd, buffer, max_fds, RecvFlags::empty())
     }

@@ -1,7 +1,8 @@
 //! Descriptors, owned and borrowed.
 //!
-//! They are safe as std's are: safe code can neither name a descriptor that it does not own nor keep a
-//! number past its close. The two functions that make one of a number are therefore unsafe to call.
+//! They are safe as std's are: safe code can neither name a descriptor that it does not own nor
+//! keep a number past its close. The two functions that make one of a number are therefore unsafe
+//! to call.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -34,8 +35,9 @@ impl<'fd> Fd<'fd> {
     /// The descriptor of a number.
     ///
     /// # Safety
-    /// On the kernel: `number` must stay open for `'fd`, or be no open descriptor for all of it, and must
-    /// not be one that other code owns and relies on (I/O safety, as for `std::os::fd::BorrowedFd`).
+    /// On the kernel: `number` must stay open for `'fd`, or be no open descriptor for all of it,
+    /// and must not be one that other code owns and relies on (I/O safety, as for
+    /// `std::os::fd::BorrowedFd`).
     #[expect(unsafe_code, reason = "declares what the caller must promise; performs nothing")]
     pub const unsafe fn borrow_raw(number: i32) -> Self {
         Fd::new(number)
@@ -107,7 +109,8 @@ impl<B: Backend> OwnedFd<B> {
 }
 
 impl<B: Backend + Clone> OwnedFd<B> {
-    /// A second number for the same file, close-on-exec (F_DUPFD_CLOEXEC). EMFILE when the table is full.
+    /// A second number for the same file, close-on-exec (F_DUPFD_CLOEXEC). EMFILE when the table is
+    /// full.
     pub fn try_clone(&self) -> Result<Self, Errno> {
         let mut call = Call::Fcntl { fd: self.as_fd(), command: Fcntl::DupfdCloexec(3) };
         let number = self.backend.call(&mut call)?;

@@ -82,8 +82,8 @@ pub(super) fn send<B: Backend>(fd: &OwnedFd<B>, message: &Message<'_>) -> io::Re
     Ok(fd.backend().call(&mut call)?)
 }
 
-/// Receives one message into `buffer`, with room for `max_fds` descriptors (at most 253; more are closed
-/// and CTRUNC is set).
+/// Receives one message into `buffer`, with room for `max_fds` descriptors (at most 253; more are
+/// closed and CTRUNC is set).
 pub(super) fn receive<B: Backend + Clone>(
     fd: &OwnedFd<B>,
     buffer: &mut [u8],

@@ -1,5 +1,5 @@
-//! Sockets shaped as std's, over any backend; and what std lacks: seqpacket, abstract names, passing
-//! descriptors, credentials.
+//! Sockets shaped as std's, over any backend; and what std lacks: seqpacket, abstract names,
+//! passing descriptors, credentials.
 //!
 //! Every constructor takes the backend first: [`UnixStream::connect`]`(host, &address)`. Errors are
 //! [`std::io::Error`] with the kernel's error number, as std's are; close-on-exec is always set;

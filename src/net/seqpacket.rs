@@ -33,14 +33,16 @@ impl<B: Backend + Clone> UnixSeqpacket<B> {
         Ok((UnixSeqpacket { fd: left }, UnixSeqpacket { fd: right }))
     }
 
-    /// Receives a record with up to `max_fds` descriptors; flags TRUNC if it was longer than `buffer`.
+    /// Receives a record with up to `max_fds` descriptors; flags TRUNC if it was longer than
+    /// `buffer`.
     pub fn recv_message(&self, buffer: &mut [u8], max_fds: usize) -> io::Result<Received<B>> {
         message::receive(&self.fd, buffer, max_fds, RecvFlags::empty())
     }
 }
 
 impl<B: Backend> UnixSeqpacket<B> {
-    /// Sends one record, whole. EMSGSIZE if it is longer than the send buffer less 32 bytes (MEM 4).
+    /// Sends one record, whole. EMSGSIZE if it is longer than the send buffer less 32 bytes (MEM
+    /// 4).
     pub fn send(&self, data: &[u8]) -> io::Result<usize> {
         message::send(&self.fd, &Message::new(data))
     }

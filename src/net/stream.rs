@@ -8,8 +8,8 @@ use crate::{Address, Backend, Call, RecvFlags, SegmentMut, SocketType};
 
 /// A connected stream socket, as `std::os::unix::net::UnixStream`.
 ///
-/// Reading waits until there is a byte, the end of file (`Ok(0)`) or an error; writing waits for memory.
-/// Writing to a peer that is gone is EPIPE, without SIGPIPE.
+/// Reading waits until there is a byte, the end of file (`Ok(0)`) or an error; writing waits for
+/// memory. Writing to a peer that is gone is EPIPE, without SIGPIPE.
 pub struct UnixStream<B: Backend> {
     fd: OwnedFd<B>,
 }

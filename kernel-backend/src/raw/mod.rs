@@ -1,5 +1,5 @@
-//! System calls as they are made: pointers and numbers. But for `worker`, what is unsafe elsewhere in
-//! this crate only changes the owner of a number.
+//! System calls as they are made: pointers and numbers. But for `worker`, what is unsafe elsewhere
+//! in this crate only changes the owner of a number.
 //!
 //! A [`Call`] goes to the kernel unchanged, however malformed: lengths that are negative, flags
 //! that nobody knows, memory that faults. Only what could harm the calling program itself is not
