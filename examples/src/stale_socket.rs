@@ -252,6 +252,6 @@ fn ask_until_answered<H: Host>(
         if host.now() > give_up {
             return Err(format!("not answered in a minute; at last: {}", explain(&error)));
         }
-        pause = (2 * pause).min(Duration::from_secs(1));
+        pause *= 2;
     }
 }

@@ -1,0 +1,195 @@
+//! What the command line accepts.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Unix domain sockets on the kernel, on threads over a model, and in a deterministic simulation.
+#[derive(Debug, Parser)]
+#[command(name = "afunix", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 fine, 1 a finding, 2 wrong use, 3 the environment lacks something."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Lists the scenarios that are built in
+    List(ListArgs),
+    /// Runs a scenario under many schedules and faults, and reports the first failure, shrunk
+    Explore(ExploreArgs),
+    /// Runs the tape of a failure again, step for step
+    Replay(ReplayArgs),
+    /// Runs a scenario once and shows its own output
+    Play(PlayArgs),
+    /// Draws the Unix sockets of the running system: who talks to whom
+    Graph(GraphArgs),
+    /// Runs random programs of calls on the model and on the kernel in lock-step
+    Diff(DiffArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// As JSON: {"scenarios":[{"name":..,"about":..}]}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExploreArgs {
+    /// The scenario; `afunix list` shows them
+    pub(crate) scenario: String,
+    /// How many runs
+    #[arg(long, default_value_t = 10_000, conflicts_with = "time")]
+    pub(crate) runs: u64,
+    /// How long instead: 500ms, 30s, 5m
+    #[arg(long, value_parser = parse_time)]
+    pub(crate) time: Option<Duration>,
+    /// The seed: the same one gives the same runs
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How schedules are chosen
+    #[arg(long, value_enum, default_value_t = Strategy::Random)]
+    pub(crate) strategy: Strategy,
+    /// Which faults may strike; `portfolio` draws one of the others for each run
+    #[arg(long, value_enum, default_value_t = Faults::Portfolio)]
+    pub(crate) faults: Faults,
+    /// How many threads search; the result is the same
+    #[arg(long, default_value_t = default_jobs(), value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) jobs: u32,
+    /// Where a failure's tape, ladder and graph are written
+    #[arg(long, default_value = "afunix-out")]
+    pub(crate) out: PathBuf,
+    /// The report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Arguments of the scenario
+    #[arg(last = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Strategy {
+    /// Each choice at random
+    Random,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Faults {
+    /// Schedules alone
+    None,
+    /// EINTR, short reads and writes
+    Io,
+    /// Processes that claim to survive it are killed
+    Crash,
+    /// All of these at once
+    All,
+    /// One of the others, drawn for each run
+    Portfolio,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The tape that `explore` wrote
+    pub(crate) tape: PathBuf,
+    /// Stops after so many steps and shows the sockets as they are then
+    #[arg(long)]
+    pub(crate) until: Option<u64>,
+    /// Arguments of the scenario instead of the tape's. Directories are loaded only if they are
+    /// named here
+    #[arg(last = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlayArgs {
+    /// The scenario; `afunix list` shows them
+    pub(crate) scenario: String,
+    /// What it runs on
+    #[arg(long, value_enum)]
+    pub(crate) backend: BackendName,
+    /// The seed of the schedule (backend sim)
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Arguments of the scenario
+    #[arg(last = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendName {
+    /// The model under the deterministic scheduler
+    Sim,
+    /// The model under real threads
+    Threads,
+    /// The real kernel
+    Kernel,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GraphArgs {
+    /// The running system (the default, and so far the only source)
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// How to draw it
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Which sockets: pid=12, program=dbus-daemon, name~bus, type=stream, state=listening, with
+    /// and, or, not
+    #[arg(long)]
+    pub(crate) filter: Option<String>,
+    /// The file to write; standard output without
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns, as ss has them, with the peers joined
+    Table,
+    /// For Graphviz
+    Dot,
+    /// A picture
+    Svg,
+    /// The snapshot itself
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// How many calls
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) steps: u64,
+    /// The seed; drawn and printed if it is not given
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Plants a bug in the model first, by name, to see that it is found (`list` names them)
+    #[arg(long, value_name = "BUG")]
+    pub(crate) planted: Option<String>,
+}
+
+fn default_jobs() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}
+
+/// A time as `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| "write it as 500ms, 30s, 5m or 1h".to_owned())?;
+    let time = match &text[digits.len()..] {
+        "ms" => Some(Duration::from_millis(number)),
+        "" | "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        unit => return Err(format!("unknown unit {unit:?}: write it as 500ms, 30s, 5m or 1h")),
+    };
+    match time {
+        Some(time) if time.is_zero() => Err("no run fits into no time".to_owned()),
+        Some(time) if time <= Duration::from_secs(365 * 24 * 3600) => Ok(time),
+        _ => Err("longer than a year".to_owned()),
+    }
+}

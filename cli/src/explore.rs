@@ -1,0 +1,216 @@
+//! `afunix explore`: many runs of a scenario, and the first failure, shrunk, written and told.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use afunix_sim::{Campaign, Ended, ExploreOptions, Found, RunOptions, explore};
+use serde_json::{Value, json};
+
+use crate::args::{ExploreArgs, Faults, Strategy};
+use crate::output::{FINDING, FINE, Problem, print, write_file};
+use crate::progress::{Progress, stop_flag};
+use crate::replay::{application, is_wrong_use, machine};
+use crate::report;
+use crate::scenarios::{Scenario, find};
+
+/// How long a failure is made simpler at most.
+const SHRINK: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(args: &ExploreArgs, scenarios: &[Scenario]) -> Result<bool, Problem> {
+    let scenario = find(scenarios, &args.scenario)?;
+    let Strategy::Random = args.strategy;
+    let started = Instant::now();
+    let campaign = search(args, scenario)?;
+    let took = started.elapsed().as_secs_f64();
+    if let Some(found) = &campaign.failure {
+        wrong_use(scenario, found)?;
+    }
+    let files = match &campaign.failure {
+        Some(found) => write_all(&args.out, scenario, &args.args, found)?,
+        None => Vec::new(),
+    };
+    let rate = campaign.runs as f64 / took;
+    eprintln!("{} runs in {took:.1} s: {rate:.0} runs a second", campaign.runs);
+    if args.json {
+        print(&format!("{}\n", as_json(scenario, &campaign, &files)))?;
+    } else {
+        print(&as_text(args, scenario, &campaign, &files))?;
+    }
+    Ok(if campaign.failure.is_some() { FINDING } else { FINE })
+}
+
+fn search(args: &ExploreArgs, scenario: &Scenario) -> Result<Campaign, Problem> {
+    let run = RunOptions {
+        faults: match args.faults {
+            Faults::None => afunix_sim::Faults::None,
+            Faults::Io => afunix_sim::Faults::Io,
+            Faults::Crash => afunix_sim::Faults::Crash,
+            Faults::All => afunix_sim::Faults::All,
+            Faults::Portfolio => afunix_sim::Faults::Portfolio,
+        },
+        machine: Some(machine(&args.args)?),
+        ..RunOptions::default()
+    };
+    let whole = args.time.is_none().then_some(args.runs);
+    let bar = Arc::new(Mutex::new(Progress::new("runs", whole)));
+    let shown = Arc::clone(&bar);
+    let options = ExploreOptions {
+        run,
+        runs: whole.unwrap_or(u64::MAX),
+        time: args.time,
+        seed: args.seed,
+        jobs: args.jobs as usize,
+        shrink: SHRINK,
+        stop: stop_flag()?,
+        progress: Some(Arc::new(move |now| {
+            let message = format!("{} distinct schedules", now.schedules);
+            shown.lock().unwrap_or_else(PoisonError::into_inner).set(now.runs, &message);
+        })),
+        ..ExploreOptions::default()
+    };
+    Ok(explore(&application(scenario, &args.args), &options))
+}
+
+/// A scenario that says it was used wrongly (exit status 2) has not failed.
+fn wrong_use(scenario: &Scenario, found: &Found) -> Result<(), Problem> {
+    if !is_wrong_use(&found.failure) {
+        return Ok(());
+    }
+    let said = found.first.printed.join("; ");
+    let said = crate::output::escape(&said);
+    Err(Problem::usage(if said.is_empty() {
+        format!("{}: it was used wrongly", scenario.name)
+    } else {
+        said
+    }))
+}
+
+/// Writes the tape, the ladder and the graph of a failure.
+fn write_all(
+    directory: &Path,
+    scenario: &Scenario,
+    args: &[String],
+    found: &Found,
+) -> Result<Vec<PathBuf>, Problem> {
+    std::fs::create_dir_all(directory).map_err(|error| {
+        Problem::environment(format!("cannot make the directory {directory:?}: {error}"))
+    })?;
+    let report = &found.shrunk.report;
+    let mut tape = report.tape.clone();
+    scenario.name.clone_into(&mut tape.scenario);
+    tape.args = args.to_vec();
+    let file = |ending: &str| directory.join(format!("{}-{}{ending}", scenario.name, found.run));
+    let paths = [file(".tape"), file(".ladder.txt"), file(".svg")];
+    let (whole, _) = report::ladders(&report.events);
+    write_file(&paths[0], tape.to_text().as_bytes())?;
+    write_file(&paths[1], format!("{whole}\n{}", report::failure(report)).as_bytes())?;
+    write_file(&paths[2], afunix_viz::svg(&report.snapshot).as_bytes())?;
+    Ok(paths.to_vec())
+}
+
+fn as_text(
+    args: &ExploreArgs,
+    scenario: &Scenario,
+    campaign: &Campaign,
+    files: &[PathBuf],
+) -> String {
+    let mut text = String::new();
+    let name = scenario.name;
+    let Some(found) = &campaign.failure else {
+        let how = match campaign.ended {
+            Ended::Stopped => "stopped; no failure so far",
+            _ => "no failure",
+        };
+        let _ = writeln!(text, "{name}: {how} in {} runs, seed {}", campaign.runs, args.seed);
+        text.push_str(&statistics(campaign));
+        return text;
+    };
+    let shrunk = &found.shrunk;
+    let _ = writeln!(
+        text,
+        "{name}: run {} of seed {} fails; shrunk from {} steps to {}\n",
+        found.run, args.seed, found.first.steps, shrunk.report.steps
+    );
+    let (_, ladder) = report::ladders(&shrunk.report.events);
+    text.push_str(&ladder);
+    text.push('\n');
+    text.push_str(&report::failure(&shrunk.report));
+    let faults = report::faults(&shrunk.report.events);
+    if !faults.is_empty() {
+        let _ = writeln!(text, "faults that it takes: {}", faults.join("; "));
+    }
+    text.push('\n');
+    text.push_str(&statistics(campaign));
+    if let [tape, others @ ..] = files {
+        let others: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
+        let _ = writeln!(text, "replay it: afunix replay {}", tape.display());
+        let _ = writeln!(text, "see also: {}", others.join(", "));
+    }
+    text
+}
+
+/// What was tried, in lines.
+fn statistics(campaign: &Campaign) -> String {
+    let mut text = String::new();
+    let Campaign { runs, schedules, steps, calls, checked, .. } = campaign;
+    let _ = writeln!(
+        text,
+        "{runs} runs, {schedules} distinct schedules, {steps} steps, {calls} calls; {checked} runs made \
+         twice and found the same"
+    );
+    let faults: Vec<String> = fault_counts(campaign)
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| format!("{kind} {count}"))
+        .collect();
+    let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
+    let _ = writeln!(text, "faults: {faults}; distinct crash points: {}", campaign.crash_points);
+    text
+}
+
+fn fault_counts(campaign: &Campaign) -> [(&'static str, u64); 5] {
+    let faults = &campaign.faults;
+    [
+        ("interrupted calls", faults.interrupted),
+        ("short reads", faults.short_reads),
+        ("short writes", faults.short_writes),
+        ("late", faults.late),
+        ("crashes", faults.crashes),
+    ]
+}
+
+fn as_json(scenario: &Scenario, campaign: &Campaign, files: &[PathBuf]) -> Value {
+    let failure = campaign.failure.as_ref().map(|found| {
+        let report = &found.shrunk.report;
+        json!({
+            "run": found.run,
+            "run_seed": found.seed,
+            "kind": found.failure.kind,
+            "signature": found.failure.signature,
+            "message": found.failure.message,
+            "waits": report.failure().map(|failure| &failure.waits),
+            "cycle": report.failure().and_then(|failure| failure.cycle_text.as_ref()),
+            "steps": report.steps,
+            "steps_before_shrinking": found.first.steps,
+            "faults": report::faults(&report.events),
+            "printed": report.printed,
+            "files": files,
+        })
+    });
+    json!({
+        "scenario": scenario.name,
+        "seed": campaign.seed,
+        "ended": campaign.ended,
+        "runs": campaign.runs,
+        "distinct_schedules": campaign.schedules,
+        "steps": campaign.steps,
+        "calls": campaign.calls,
+        "runs_made_twice": campaign.checked,
+        "faults": campaign.faults,
+        "crash_points": campaign.crash_points,
+        "coverage": campaign.coverage,
+        "failure": failure,
+    })
+}

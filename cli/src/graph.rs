@@ -1,0 +1,49 @@
+//! `afunix graph`: the running system's sockets, drawn.
+
+use std::path::Path;
+
+use afunix::snapshot::Snapshot;
+
+use crate::args::{Format, GraphArgs};
+use crate::output::{FINE, Problem, print, write_file};
+
+pub(crate) fn run(args: &GraphArgs) -> Result<bool, Problem> {
+    // `--live` is the only source so far; it may be left out.
+    let _ = args.live;
+    let mut snapshot = afunix_kernel_backend::diag::snapshot().map_err(Problem::environment)?;
+    if let Some(expression) = &args.filter {
+        snapshot = afunix_viz::filter(&snapshot, expression).map_err(|error| {
+            // The lines after the first point at the place; the expression is short enough without.
+            let what = error.to_string();
+            let what = what.lines().next().unwrap_or_default();
+            Problem::usage(format!("--filter {expression:?}: {what}"))
+        })?;
+    }
+    let picture = draw(&snapshot, args.format);
+    match &args.output {
+        Some(path) => {
+            write_file(path, picture.as_bytes())?;
+            eprintln!("{}", summary(&snapshot, path));
+        }
+        None => print(&picture)?,
+    }
+    for note in &snapshot.notes {
+        eprintln!("note: {}", crate::output::escape(note));
+    }
+    Ok(FINE)
+}
+
+fn draw(snapshot: &Snapshot, format: Format) -> String {
+    match format {
+        Format::Table => afunix_viz::table(snapshot),
+        Format::Dot => afunix_viz::dot(snapshot),
+        Format::Svg => afunix_viz::svg(snapshot),
+        Format::Json => afunix_viz::json(snapshot),
+    }
+}
+
+fn summary(snapshot: &Snapshot, path: &Path) -> String {
+    let sockets = snapshot.sockets.len();
+    let processes = snapshot.processes.len();
+    format!("{sockets} sockets of {processes} processes drawn to {}", path.display())
+}

@@ -1,0 +1,176 @@
+//! The command line: exit codes, one clear line for each mistake, and files that are whole or not
+//! there.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn afunix(arguments: &[&str], directory: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_afunix"))
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .expect("the command starts")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("it was not killed")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("text")
+}
+
+/// Fails with this exit code and one line on standard error that says `what`; prints nothing else.
+fn fails(arguments: &[&str], directory: &Path, exit: i32, what: &str) {
+    let output = afunix(arguments, directory);
+    assert_eq!(code(&output), exit, "{arguments:?}: {}", err(&output));
+    assert_eq!(out(&output), "", "{arguments:?}");
+    let text = err(&output);
+    assert!(text.starts_with("afunix: ") && text.contains(what), "{arguments:?}: {text}");
+    assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+}
+
+fn tape_of(directory: &Path) -> String {
+    let output = afunix(&["explore", "flush-deadlock", "--out", "found"], directory);
+    assert_eq!(code(&output), 1, "{}", err(&output));
+    let mut tapes = std::fs::read_dir(directory.join("found"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tape"));
+    let tape = tapes.next().expect("a tape");
+    assert_eq!(tapes.next(), None, "one tape");
+    tape.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_list_is_json_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = afunix(&["list", "--json"], directory.path());
+    assert_eq!(code(&output), 0);
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let scenarios = list["scenarios"].as_array().unwrap();
+    let names: Vec<&str> = scenarios.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    for name in ["echo", "scan", "flush-deadlock", "flush-deadlock-fixed", "hot-restart"] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    assert!(scenarios.iter().all(|one| !one["about"].as_str().unwrap().is_empty()));
+}
+
+#[test]
+fn a_failure_is_found_replayed_and_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let tape = tape_of(directory.path());
+    let first = afunix(&["replay", &tape], directory.path());
+    let second = afunix(&["replay", &tape], directory.path());
+    assert_eq!(code(&first), 1);
+    assert_eq!(first.stdout, second.stdout, "the same, step for step");
+    let text = out(&first);
+    for part in ["deadlock", "left", "right", "full"] {
+        assert!(text.contains(part), "{part} in:\n{text}");
+    }
+    let until = afunix(&["replay", &tape, "--until", "3"], directory.path());
+    assert_eq!(code(&until), 0, "{}", err(&until));
+    assert!(out(&until).contains("stopped before step 3"), "{}", out(&until));
+}
+
+#[test]
+fn a_report_can_be_read_by_programs() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["explore", "flush-deadlock-fixed", "--runs", "200", "--json"];
+    let output = afunix(&arguments, directory.path());
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["runs"], 200);
+    assert!(report["distinct_schedules"].as_u64().unwrap() > 1);
+    assert!(report["failure"].is_null());
+}
+
+#[test]
+fn jobs_do_not_change_what_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let explore = |jobs| {
+        let arguments = ["explore", "stale-socket", "--json", "--jobs", jobs, "--out", jobs];
+        let output = afunix(&arguments, directory.path());
+        assert_eq!(code(&output), 1, "{}", err(&output));
+        let mut report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["failure"]["files"] = serde_json::Value::Null;
+        report["failure"].clone()
+    };
+    assert_eq!(explore("1"), explore("2"));
+}
+
+#[test]
+fn wrong_names_are_told_with_the_nearest() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    fails(&["explore", "flush-dedlock"], here, 2, "did you mean \"flush-deadlock\"?");
+    fails(&["play", "no-such-thing", "--backend", "sim"], here, 2, "`afunix list`");
+    assert_eq!(std::fs::read_dir(here).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
+fn what_is_no_tape_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(here.join(name), bytes).unwrap();
+    write("empty", b"");
+    write("foreign", b"#!/bin/sh\necho hello\n");
+    write("binary", &[0xff; 4096]);
+    for name in ["empty", "foreign", "binary", "missing", "."] {
+        fails(&["replay", name], here, 2, name);
+    }
+    let tape = std::fs::read_to_string(tape_of(here)).unwrap();
+    let renamed = tape.replacen("flush-deadlock", "unknown-scenario", 1);
+    write("unknown", renamed.as_bytes());
+    fails(&["replay", "unknown"], here, 2, "unknown-scenario");
+    for end in [10, tape.len() / 2, tape.len() - 2] {
+        write("cut", &tape.as_bytes()[..end]);
+        let output = afunix(&["replay", "cut"], here);
+        assert!([1, 2].contains(&code(&output)), "{}", err(&output));
+    }
+}
+
+#[test]
+fn files_are_whole_or_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    fails(&["graph", "--live", "-o", "no/such/place.svg"], here, 3, "no/such/place.svg");
+    fails(&["graph", "--filter", "type=nonsense"], here, 2, "nonsense");
+    std::fs::write(here.join("file"), "x").unwrap();
+    fails(&["explore", "flush-deadlock", "--out", "file/below"], here, 3, "file/below");
+    let output = afunix(&["graph", "--format", "svg", "-o", "g.svg"], here);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let picture = std::fs::read_to_string(here.join("g.svg")).unwrap();
+    assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
+    assert_eq!(std::fs::read_dir(here).unwrap().count(), 2, "no temporary file is left");
+}
+
+#[test]
+fn a_scenario_says_that_it_was_used_wrongly() {
+    let directory = tempfile::tempdir().unwrap();
+    for backend in ["kernel", "threads", "sim"] {
+        let arguments = ["play", "echo", "--backend", backend, "--", "superfluous"];
+        let output = afunix(&arguments, directory.path());
+        assert_eq!(code(&output), 2, "{}", err(&output));
+        assert!(out(&output).contains("superfluous"), "{}", out(&output));
+    }
+    let output = afunix(&["explore", "echo", "--", "superfluous"], directory.path());
+    assert_eq!(code(&output), 2, "{}", err(&output));
+}
+
+#[test]
+fn a_planted_bug_is_found_and_shrunk() {
+    let directory = tempfile::tempdir().unwrap();
+    fails(&["diff", "--planted", "no-such-bug"], directory.path(), 2, "no-such-bug");
+    let arguments = ["diff", "--steps", "20000", "--seed", "1", "--planted", "close-never-resets"];
+    let output = afunix(&arguments, directory.path());
+    assert_eq!(code(&output), 1, "{}{}", out(&output), err(&output));
+    let text = out(&output);
+    let calls = text.split("shrunk to ").nth(1).and_then(|rest| rest.split(' ').next());
+    let calls: u32 = calls.and_then(|calls| calls.parse().ok()).expect("a number of calls");
+    assert!(calls <= 6, "{text}");
+}
