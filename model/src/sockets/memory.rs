@@ -15,7 +15,8 @@ pub(super) struct Size {
     pub(super) charge: u32,
 }
 
-/// Rounds up to a multiple of a power of two, without the division that any other number would need.
+/// Rounds up to a multiple of a power of two, without the division that any other number would
+/// need.
 #[inline]
 fn round_up(bytes: u32, to: u32) -> u32 {
     debug_assert!(to.is_power_of_two(), "pages and cache lines are powers of two");
