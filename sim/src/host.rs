@@ -45,20 +45,20 @@ impl Sim {
             );
         match answer {
             Some(Ok(answer)) => answer,
-            Some(Err(other)) => self.outside(Some(other)),
-            None => self.outside(None),
+            Some(Err(other)) => self.outside(other),
+            None => self.outside(0),
         }
     }
 
     #[cold]
-    fn outside(&self, other: Option<u64>) -> ! {
+    fn outside(&self, other: u64) -> ! {
         let Sim { run, process } = self;
         match other {
-            Some(other) => panic!(
-                "a handle on process {process} of simulated run {run} was used in run {other}"
-            ),
-            None => panic!(
+            0 => panic!(
                 "a handle on process {process} of simulated run {run} was used outside of it"
+            ),
+            other => panic!(
+                "a handle on process {process} of simulated run {run} was used in run {other}"
             ),
         }
     }
@@ -109,7 +109,8 @@ impl Sim {
         let mut attempt = first;
         loop {
             attempt = match attempt {
-                Attempt::Done(result) => return result,
+                Attempt::Done(value) => return Ok(value),
+                Attempt::Failed(errno) => return Err(errno),
                 Attempt::Switch => {
                     self.wait_for_turn();
                     self.with(|world| world.begin_call(call))
@@ -135,6 +136,7 @@ impl Sim {
                 }
                 Attempt::Gone => gone()?,
                 Attempt::Foreign(owner) => self.foreign(owner),
+                Attempt::Outside(other) => return self.call_outside(call, other),
             }
         }
     }
@@ -165,14 +167,17 @@ impl Backend for Sim {
         if std::thread::panicking() {
             return self.call_unwinding(call);
         }
-        let answer = world::try_with(|world| {
-            if world.run == self.run { Ok(world.enter(self.process, call)) } else { Err(world.run) }
+        let attempt = world::try_with(|world| {
+            if world.run == self.run {
+                world.enter(self.process, call)
+            } else {
+                Attempt::Outside(world.run)
+            }
         });
-        match answer {
-            Some(Ok(Attempt::Done(result))) => result,
-            Some(Ok(attempt)) => self.follow(call, attempt),
-            Some(Err(other)) => self.call_outside(call, Some(other)),
-            None => self.call_outside(call, None),
+        match attempt.unwrap_or(Attempt::Outside(0)) {
+            Attempt::Done(value) => Ok(value),
+            Attempt::Failed(errno) => Err(errno),
+            attempt => self.follow(call, attempt),
         }
     }
 }
@@ -185,14 +190,15 @@ impl Sim {
             (world.run == self.run).then(|| world.call_unwinding(self.process, call))
         });
         match attempt.flatten() {
-            Some(Attempt::Done(result)) => result,
+            Some(Attempt::Done(value)) => Ok(value),
+            Some(Attempt::Failed(errno)) => Err(errno),
             _ => Err(Errno::SRCH),
         }
     }
 
     /// A descriptor that outlives its run is dropped quietly; anything else is a mistake.
     #[cold]
-    fn call_outside(&self, call: &Call<'_, '_>, other: Option<u64>) -> Result<usize, Errno> {
+    fn call_outside(&self, call: &Call<'_, '_>, other: u64) -> Result<usize, Errno> {
         match call {
             Call::Close { .. } => Err(Errno::BADF),
             _ => self.outside(other),

@@ -30,10 +30,11 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    pub(crate) fn new_machine(&self) -> Machine {
+    /// The machine that runs begin with a copy of: copying costs less than making one.
+    pub(crate) fn first_machine(&self) -> Arc<Machine> {
         match &self.machine {
-            Some(machine) => Machine::clone(machine),
-            None => Machine::new(Profile::default()),
+            Some(machine) => Arc::clone(machine),
+            None => Arc::new(Machine::new(Profile::default())),
         }
     }
 }

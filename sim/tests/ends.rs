@@ -128,13 +128,14 @@ fn a_run_that_spins_is_stopped_and_named() {
 fn an_idle_run_is_a_failure_and_so_is_a_status() {
     assert_eq!(kind(&once(|_| 0)), FailureKind::Idle);
     let report = once(|host| {
-        host.print("about to fail");
+        host.print("about to fail at 100:9");
         host.pid();
         3
     });
     assert_eq!(kind(&report), FailureKind::Exit);
-    assert_eq!(report.failure().unwrap().signature, "exit: the first process ended: exit status 3");
-    assert!(message(&report).ends_with("it said last: about to fail"));
+    let signature = "exit: the first process ended: exit status 3: about to fail at #:#";
+    assert_eq!(report.failure().unwrap().signature, signature);
+    assert!(message(&report).ends_with("it said last: about to fail at 100:9"));
 }
 
 #[test]

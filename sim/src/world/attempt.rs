@@ -11,10 +11,16 @@ use crate::choice::{Label, wide};
 use crate::counts::{mix, name_key};
 
 /// What came of an attempt.
+///
+/// Its layout matters: it is handed up through several levels at every step, and a tag of a byte beside its
+/// padding is copied in pieces that stall the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
 pub(crate) enum Attempt {
-    /// The call is over.
-    Done(Result<usize, Errno>),
+    /// The call is over, and succeeded.
+    Done(usize),
+    /// The call is over, and failed.
+    Failed(Errno),
     /// Another thread goes on: suspend, then begin.
     Switch,
     /// The call waits: suspend, unless the thread on whose stack we are goes on at once; then step
@@ -31,6 +37,18 @@ pub(crate) enum Attempt {
     Gone,
     /// The handle is of another process than the thread, which is of this one.
     Foreign(Pid),
+    /// The handle is of another run than the one under way, which is this one, or 0 if there is none.
+    Outside(u64),
+}
+
+impl From<Result<usize, Errno>> for Attempt {
+    #[inline]
+    fn from(result: Result<usize, Errno>) -> Self {
+        match result {
+            Ok(value) => Attempt::Done(value),
+            Err(errno) => Attempt::Failed(errno),
+        }
+    }
 }
 
 impl World {
@@ -50,7 +68,7 @@ impl World {
         match not {
             NotACaller::Gone => Attempt::Gone,
             NotACaller::Foreign(_) if matches!(call, Call::Close { .. }) => {
-                Attempt::Done(self.close_for(process, call))
+                self.close_for(process, call).into()
             }
             NotACaller::Foreign(owner) => Attempt::Foreign(owner),
         }
@@ -91,14 +109,14 @@ impl World {
         self.account(slot);
         let step = self.machine.step(self.clock, tid, call, Resume::First);
         self.drain(Exit::Signal(Signal::Kill as i32));
-        Attempt::Done(match step {
-            Step::Done(result) => result,
+        match step {
+            Step::Done(result) => result.into(),
             Step::Blocked { ticket, .. } => {
                 self.machine.cancel(ticket);
                 self.drain(Exit::Signal(Signal::Kill as i32));
-                Err(Errno::INTR)
+                Attempt::Failed(Errno::INTR)
             }
-        })
+        }
     }
 
     /// The thread that goes on begins its call.
@@ -170,7 +188,7 @@ impl World {
         if self.threads[slot as usize].state == State::Ended {
             return Attempt::Gone;
         }
-        Attempt::Done(result)
+        result.into()
     }
 
     fn wait(

@@ -95,6 +95,7 @@ impl World {
                     Failure::new(FailureKind::Exit, format!("the first process ended: {how}"));
                 if let Some(line) = self.printed.last() {
                     failure.message = format!("{}; it said last: {line}", failure.message);
+                    failure.signature = format!("{}: {}", failure.signature, masked(line));
                 }
                 Outcome::Failed(failure)
             }
@@ -110,4 +111,15 @@ impl World {
         self.running = NOBODY;
         self.doomed.clear();
     }
+}
+
+/// A line with its numbers masked: runs that fail alike may say other ones.
+fn masked(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for char in line.chars().map(|char| if char.is_ascii_digit() { '#' } else { char }) {
+        if char != '#' || !text.ends_with('#') {
+            text.push(char);
+        }
+    }
+    text
 }

@@ -137,6 +137,8 @@ pub(crate) type CrashPoint = (u64, u64, u64);
 pub(crate) struct World {
     pub(crate) run: u64,
     pub(crate) machine: Machine,
+    /// What `machine` is at the beginning of a run.
+    first_machine: Arc<Machine>,
     pub(crate) clock: Time,
     pub(crate) chooser: Chooser,
     odds: Odds,
@@ -202,9 +204,11 @@ pub(crate) fn with<R>(work: impl FnOnce(&mut World) -> R) -> R {
 
 impl World {
     pub(crate) fn new(options: Arc<RunOptions>) -> Box<World> {
+        let first_machine = options.first_machine();
         Box::new(World {
             run: 0,
-            machine: options.new_machine(),
+            machine: Machine::clone(&first_machine),
+            first_machine,
             clock: Time::ZERO,
             chooser: Chooser::new(),
             odds: Odds::default(),
@@ -238,7 +242,7 @@ impl World {
     /// Begins a run: everything as new, memory kept. `body` is what the first process runs.
     pub(crate) fn begin(&mut self, run: u64, source: Source, record: Option<Record>, body: Body) {
         self.run = run;
-        self.machine = self.options.new_machine();
+        self.machine = Machine::clone(&self.first_machine);
         self.clock = Time::ZERO;
         self.chooser.begin(source);
         self.threads.clear();
