@@ -209,7 +209,7 @@ mod tests {
             let number = if dense { numbers.lowest_clear(0) } else { (state >> 45) as usize };
             numbers.set(number);
             expected.insert(number);
-            if state % 3 == 0 {
+            if state.is_multiple_of(3) {
                 let gone = (state >> 33) as usize % (number + 1);
                 numbers.clear(gone);
                 expected.remove(&gone);

@@ -38,7 +38,7 @@ pub struct LoadError {
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhyNotLoaded {
-    /// The path does not begin with a slash.
+    /// The path does not begin with a slash, or has `.`, `..` or a NUL in it.
     NotAbsolute,
     /// More than so many entries.
     TooMany(usize),
@@ -54,7 +54,9 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.escape_ascii();
         match self.why {
-            WhyNotLoaded::NotAbsolute => write!(f, "\"{path}\" is not an absolute path"),
+            WhyNotLoaded::NotAbsolute => {
+                write!(f, "\"{path}\" is not an absolute path without links, . or ..")
+            }
             WhyNotLoaded::TooMany(most) => {
                 write!(
                     f,

@@ -239,19 +239,19 @@ impl Machine {
         let Some(state) = self.threads.get(thread.0) else {
             return Step::Done(Err(Errno::SRCH));
         };
+        let pid = state.process;
         let (why, ticket) = match resume {
-            Resume::First => (Why::First, None),
+            Resume::First => {
+                assert!(state.call.is_none(), "a call begins after the end of the one before");
+                (Why::First, None)
+            }
             Resume::Woken(ticket) => (Why::Woken, Some(ticket)),
             Resume::TimedOut(ticket) => (Why::TimedOut, Some(ticket)),
             Resume::Interrupted(ticket) => (Why::Interrupted, Some(ticket)),
         };
-        let pid = state.process;
-        assert_eq!(
-            ticket,
-            state.call.as_ref().map(|call| call.ticket),
-            "a call is resumed by the ticket it was blocked with, and a new one begins after its end"
-        );
         if let Some(ticket) = ticket {
+            let own = state.call.as_ref().map(|call| call.ticket);
+            assert_eq!(own, Some(ticket), "a call is resumed by the ticket it was blocked with");
             self.tickets.cancel(ticket);
         }
         let cx = Cx { now, tid: thread, pid, why };
@@ -344,7 +344,7 @@ impl Machine {
             let touched = self.sockets.watch.touched.drain(..);
             self.footprint
                 .extend(touched.map(|(part, touch)| (Object::Socket(part), touch.into())));
-        } else {
+        } else if !self.tree.touched.is_empty() {
             self.tree.touched.clear();
         }
         if self.observed {

@@ -354,3 +354,17 @@ fn events_say_what_flows_and_who_wakes_whom() {
     assert_eq!(kinds[1], (reader, EventKind::Woken { by: Some(1) }));
     assert!(matches!(kinds[2], (tid, EventKind::Taken { bytes: 1, .. }) if tid == reader));
 }
+
+#[test]
+fn accept_looks_for_room_before_it_looks_at_the_socket() {
+    // LISTEN 4, as probed: EMFILE comes right after the flags.
+    let mut rig = Rig::new();
+    let socket = rig.socket(MAIN, SOCK_DGRAM);
+    assert_eq!(rig.accept(MAIN, socket), Err(Errno::OPNOTSUPP));
+    assert_eq!(rig.accept(MAIN, 0), Err(Errno::NOTSOCK));
+    let new = Some(Limits { descriptors: 4 });
+    rig.call(MAIN, &mut Call::Prlimit { new, old: &mut Limits::default() }).unwrap();
+    assert_eq!(rig.accept(MAIN, socket), Err(Errno::MFILE));
+    assert_eq!(rig.accept(MAIN, 0), Err(Errno::MFILE));
+    assert_eq!(rig.accept(MAIN, 9), Err(Errno::BADF));
+}

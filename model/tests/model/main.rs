@@ -1,6 +1,7 @@
 //! Tests of the model: scripts, tables, and properties over random calls.
 
 mod files;
+mod load;
 mod machine;
 mod numbers;
 mod random;

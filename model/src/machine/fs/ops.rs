@@ -256,7 +256,8 @@ impl Tree {
         let owns = walker.who.uid == inode.uid;
         let uid_allowed = uid == u32::MAX || (owns && uid == inode.uid);
         let gid_allowed = gid == u32::MAX || (owns && (walker.in_group(gid) || gid == inode.gid));
-        if !walker.is_root() && !(uid_allowed && gid_allowed) {
+        let allowed = uid_allowed && gid_allowed;
+        if !walker.is_root() && !allowed {
             return Err(Errno::PERM);
         }
         // Who gives a program away does not give away the ids that it runs with.

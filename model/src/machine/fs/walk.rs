@@ -60,7 +60,7 @@ impl<'p> Cursor<'p> {
     }
 
     /// Walks up to the last component, and says what it is.
-    pub(crate) fn to_last(&mut self, tree: &Tree, walker: &Walker<'_>) -> Result<Last, Errno> {
+    pub(crate) fn walk(&mut self, tree: &Tree, walker: &Walker<'_>) -> Result<Last, Errno> {
         loop {
             if self.at == 0 && self.rest.starts_with(b"/") {
                 self.dir = tree.root();
@@ -166,13 +166,13 @@ impl Tree {
         Ok((cursor.dir, last))
     }
 
-    /// [`Cursor::to_last`], with what it read noted for the footprint.
+    /// [`Cursor::walk`], with what it read noted for the footprint.
     pub(crate) fn walk_to_last(
         &mut self,
         walker: &Walker<'_>,
         cursor: &mut Cursor<'_>,
     ) -> Result<Last, Errno> {
-        let last = cursor.to_last(self, walker);
+        let last = cursor.walk(self, walker);
         for dir in cursor.trail.drain(..) {
             self.touched.push((Object::Inode(dir), Access::Read));
             self.touched.push((Object::Entries(dir), Access::Read));
