@@ -47,3 +47,8 @@ pub use flags::{
 };
 pub use host::{Application, Child, Host, Outcome, Panicked, ProcessSpec, Thread};
 pub use readiness::{PollFd, Readiness};
+
+/// The program shown in README.md compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
