@@ -33,9 +33,9 @@ macro_rules! must {
 pub(crate) use must;
 
 impl Machine {
-    /// Recomputes what the machine counts along, and compares: references and flights of every file, holds
-    /// and links of every inode, memory charged and bytes queued of every socket, who waits for what. It
-    /// costs time in proportion to the whole state.
+    /// Recomputes what the machine counts along, and compares: references and flights of every
+    /// file, holds and links of every inode, memory charged and bytes queued of every socket, who
+    /// waits for what. It costs time in proportion to the whole state.
     pub fn check(&self) -> Result<(), Violation> {
         self.check_processes()?;
         self.check_files()?;

@@ -1,8 +1,8 @@
 //! A pure model of Unix domain sockets and of the machine around them.
 //!
-//! [`Machine`] is the simulated computer: processes, descriptor tables, open files, a file system, and the
-//! protocol family in [`sockets`]. It does no I/O and has no clock, no threads and no chance of its
-//! own. One rule drives it: *one step, then drain the effects.*
+//! [`Machine`] is the simulated computer: processes, descriptor tables, open files, a file system,
+//! and the protocol family in [`sockets`]. It does no I/O and has no clock, no threads and no
+//! chance of its own. One rule drives it: *one step, then drain the effects.*
 #![forbid(unsafe_code)]
 
 pub mod check;

@@ -1,7 +1,7 @@
 //! Tickets and wait queues: how a call that cannot go on leaves word of what would let it.
 //!
-//! A *ticket* is one waiting call. It may stand in many wait queues (poll does) and is void once it has been
-//! woken or cancelled; queues drop void tickets when they meet them.
+//! A *ticket* is one waiting call. It may stand in many wait queues (poll does) and is void once it
+//! has been woken or cancelled; queues drop void tickets when they meet them.
 
 use std::collections::VecDeque;
 
@@ -25,8 +25,8 @@ pub struct On {
 
 /// The tickets that are known, and those woken since they were last drained.
 ///
-/// A ticket is known from its issue until it is cancelled, which whoever issued it does when the call is
-/// over, woken or not: until then no other ticket is taken for it.
+/// A ticket is known from its issue until it is cancelled, which whoever issued it does when the
+/// call is over, woken or not: until then no other ticket is taken for it.
 #[derive(Clone, Debug, Default)]
 pub struct Tickets {
     /// Whether each still waits.
@@ -91,7 +91,8 @@ impl WaitQueue {
         while self.waiting.front().is_some_and(|waiter| !tickets.is_valid(waiter.ticket)) {
             self.waiting.pop_front();
         }
-        // A queue that is never woken would grow with every poll that gave up: sweep when it would grow.
+        // A queue that is never woken would grow with every poll that gave up: sweep when it would
+        // grow.
         if self.waiting.len() == self.waiting.capacity() {
             self.waiting.retain(|waiter| tickets.is_valid(waiter.ticket));
         }

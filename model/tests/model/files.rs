@@ -1,5 +1,5 @@
-//! What calls on paths answer, as tables. The file system was held against a real kernel over random calls;
-//! these are the cases that a reader would look up.
+//! What calls on paths answer, as tables. The file system was held against a real kernel over
+//! random calls; these are the cases that a reader would look up.
 
 use afunix::call::{Fcntl, Stat};
 use afunix::{Call, Credentials, Errno, OpenFlags, Pid, Tid};

@@ -205,6 +205,10 @@ impl World {
             self.rig.drain();
         }
         if let Ok((pid, tid)) = other {
+            for number in 0..3 {
+                // It has what main had there, if anything.
+                let _ = self.rig.close(tid, number);
+            }
             // GC 3: what only cycles hold goes with the next socket.
             let socket = self.rig.socket(tid, afunix::SOCK_DGRAM);
             self.rig.close(tid, socket).expect("it is open");
