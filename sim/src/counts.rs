@@ -20,7 +20,8 @@ pub(crate) fn name_key(name: &str) -> u64 {
 
 /// Counts calls by name, in a table with open addressing: a nanosecond or two each.
 ///
-/// Names are found by their address. Where one name has several, its counts are added up at the end, so that
+/// Names are found by their address. Where one name has several, its counts are added up at the
+/// end, so that
 /// addresses show nowhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Coverage {

@@ -142,7 +142,8 @@ impl Sim {
     }
 }
 
-/// The calling thread is no more. If it unwinds already, or if the run loop drops what a thread would have
+/// The calling thread is no more. If it unwinds already, or if the run loop drops what a thread
+/// would have
 /// begun with, the call does nothing.
 #[cold]
 fn gone() -> Result<Attempt, Errno> {

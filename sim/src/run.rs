@@ -123,13 +123,14 @@ impl Runner {
         if self.threads.len() <= index {
             self.threads.resize_with(index + 1, || None);
         }
-        if suspended.is_some() && world::with(|world| world.is_stuck(slot)) {
-            // It was killed by its own call, and caught that for ever.
-            suspended.map(Coroutine::leak);
-            world::with(|world| world.schedule());
-            return;
-        }
         self.threads[index] = suspended;
+        if self.threads[index].is_some() && world::with(|world| world.is_stuck(slot)) {
+            // It was killed by its own call, and caught that for ever.
+            if let Some(stubborn) = self.threads[index].take() {
+                stubborn.leak();
+            }
+            world::with(World::schedule);
+        }
     }
 
     /// Unwinds a thread's coroutine, if it has one.

@@ -211,7 +211,8 @@ fn a_captured_descriptor_is_closed_for_its_owner() {
 
 #[test]
 fn a_handle_outside_of_its_run_is_refused() {
-    let kept: Arc<Mutex<Option<(Sim, UnixStream<Sim>)>>> = Arc::default();
+    type Kept = Mutex<Option<(Sim, UnixStream<Sim>)>>;
+    let kept: Arc<Kept> = Arc::default();
     let place = Arc::clone(&kept);
     let keeping = move |host: &Sim| {
         let (near, _) = UnixStream::pair(host).unwrap();

@@ -295,8 +295,8 @@ fn one(
     (!same || world.counts.schedule != schedule).then(|| {
         let mut failure = Failure::new(
             FailureKind::Nondeterministic,
-            "the same choices gave another run: the program uses a clock, a random number, or memory \
-             of an earlier run that does not come from its host",
+            "the same choices gave another run: the program uses a clock, a random number, or \
+             memory of an earlier run that does not come from its host",
         );
         failure.signature = "nondeterministic".to_owned();
         failure

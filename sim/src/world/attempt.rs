@@ -12,7 +12,8 @@ use crate::counts::{mix, name_key};
 
 /// What came of an attempt.
 ///
-/// Its layout matters: it is handed up through several levels at every step, and a tag of a byte beside its
+/// Its layout matters: it is handed up through several levels at every step, and a tag of a byte
+/// beside its
 /// padding is copied in pieces that stall the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
@@ -37,7 +38,8 @@ pub(crate) enum Attempt {
     Gone,
     /// The handle is of another process than the thread, which is of this one.
     Foreign(Pid),
-    /// The handle is of another run than the one under way, which is this one, or 0 if there is none.
+    /// The handle is of another run than the one under way, which is this one, or 0 if there is
+    /// none.
     Outside(u64),
 }
 
