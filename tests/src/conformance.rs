@@ -69,24 +69,16 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
 
 /// A table of cases: `table!["CONNECT 3" lookup, root "CONNECT 13" permissions]`.
 macro_rules! table {
-    (@ $all:ident) => {};
-    (@ $all:ident root $rule:literal $name:ident, $($rest:tt)*) => {
-        $all.push(crate::conformance::Case {
-            rule: $rule, name: stringify!($name), body: $name, root: true,
-        });
-        table!(@ $all $($rest)*);
+    (@root root) => { true };
+    (@root) => { false };
+    ($($($root:ident)? $rule:literal $name:ident,)*) => {
+        vec![$(crate::conformance::Case {
+            rule: $rule,
+            name: stringify!($name),
+            body: $name,
+            root: table!(@root $($root)?),
+        },)*]
     };
-    (@ $all:ident $rule:literal $name:ident, $($rest:tt)*) => {
-        $all.push(crate::conformance::Case {
-            rule: $rule, name: stringify!($name), body: $name, root: false,
-        });
-        table!(@ $all $($rest)*);
-    };
-    ($($rest:tt)*) => {{
-        let mut all = Vec::new();
-        table!(@ all $($rest)*);
-        all
-    }};
 }
 use table;
 

@@ -8,8 +8,8 @@
 //! all the process has open) is compared. The first difference is a *divergence*; it is shrunk to a
 //! short program that still shows one.
 //!
-//! No call waits: a step that the model would block is left out, and a worker that blocks is a
-//! divergence. Two things of the kernel happen at their own time and are avoided: collecting cycles
+//! No call waits: a step that the model would block is left out (so whether a call waits is compared
+//! one way only: a worker that blocks is a divergence). Two things of the kernel happen at their own time and are avoided: collecting cycles
 //! of sockets in flight (one type of socket per program may be sent and never carries), and names
 //! that the kernel draws by chance (compared as a bijection).
 

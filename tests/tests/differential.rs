@@ -49,16 +49,24 @@ fn finds(planted: Planted) {
 }
 
 #[test]
-fn finds_a_freed_part_of_a_buffer() {
+fn finds_what_is_planted_in_streams() {
     finds(Planted::PARTIAL_READ_FREES_MEMORY);
-}
-
-#[test]
-fn finds_a_backlog_off_by_one() {
-    finds(Planted::BACKLOG_OFF_BY_ONE);
-}
-
-#[test]
-fn finds_a_read_that_merges_past_rights() {
     finds(Planted::READ_MERGES_PAST_RIGHTS);
+    finds(Planted::FAULT_SENDS_PARTIAL_BUFFER);
+    finds(Planted::CLOSE_NEVER_RESETS);
+}
+
+#[test]
+fn finds_what_is_planted_in_connections() {
+    finds(Planted::BACKLOG_OFF_BY_ONE);
+    finds(Planted::SHUTDOWN_STAYS_LOCAL);
+    finds(Planted::SO_ERROR_STAYS);
+    finds(Planted::ONE_NAMESPACE_FOR_ALL_TYPES);
+}
+
+#[test]
+fn finds_what_is_planted_in_messages() {
+    finds(Planted::RECONNECT_KEEPS_QUEUE);
+    finds(Planted::SHORT_READ_KEEPS_REST);
+    finds(Planted::WRITABLE_UNTIL_FULL);
 }

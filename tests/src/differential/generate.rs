@@ -171,7 +171,7 @@ impl Maker<'_> {
         let strict = !self.one_in(10);
         let mut found: Vec<&Fact> = all.iter().filter(|fact| !strict || what.fits(fact)).collect();
         if found.is_empty() {
-            found = all.iter().collect();
+            found = all.iter().filter(|fact| fact.kind != 0).collect();
         }
         match found.is_empty() {
             true => (Slot::Console, 0),

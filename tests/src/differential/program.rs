@@ -222,6 +222,52 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Hands each slot that the call uses to `each`.
+    pub(super) fn each_slot(&mut self, each: &mut dyn FnMut(&mut Slot)) {
+        match self {
+            Request::Dup2 { fd, new, .. } | Request::Dup3 { fd, new, .. } => {
+                each(fd);
+                each(new);
+            }
+            Request::Send { fd, by, .. } => {
+                each(fd);
+                let SendBy::Sendmsg(_, control) = by else { return };
+                for message in control {
+                    if let Control::Rights(slots) = message {
+                        slots.iter_mut().for_each(&mut *each);
+                    }
+                }
+            }
+            Request::Poll { fds } => fds.iter_mut().for_each(|(slot, _)| each(slot)),
+            Request::Bind { fd, .. }
+            | Request::Listen { fd, .. }
+            | Request::Accept { fd, .. }
+            | Request::Connect { fd, .. }
+            | Request::Sockname { fd, .. }
+            | Request::Peername { fd, .. }
+            | Request::Shutdown { fd, .. }
+            | Request::Getsockopt { fd, .. }
+            | Request::Setsockopt { fd, .. }
+            | Request::Receive { fd, .. }
+            | Request::Close { fd }
+            | Request::Dup { fd, .. }
+            | Request::Fcntl { fd, .. }
+            | Request::Ioctl { fd, .. }
+            | Request::Lseek { fd, .. }
+            | Request::Fstat { fd }
+            | Request::Fchmod { fd, .. } => each(fd),
+            Request::Socket { .. }
+            | Request::Socketpair { .. }
+            | Request::Open { .. }
+            | Request::Path { .. }
+            | Request::Umask { .. }
+            | Request::Limit { .. }
+            | Request::Become { .. } => {}
+        }
+    }
+}
+
 impl PathCall {
     fn name(self) -> &'static str {
         match self {

@@ -1,41 +1,53 @@
 //! Shrinking a program that diverges, as long as it still shows the same difference.
 
-use super::program::{Control, Name, Piece, Program, ReceiveBy, Request, Room, SendBy, Step};
+use super::program::{Control, Name, Piece, Program, ReceiveBy, Request, Room, SendBy, Slot, Step};
 use super::{Found, Runner, Summary};
 
 /// Programs that shrinking may run.
 const BUDGET: u64 = 4000;
 
 /// A small program with the same kind of difference as `program`.
+///
+/// First the difference has to stay in the same call; then it may show in any, if only it is of the same
+/// kind: what a fault did is often seen earlier by a simpler call.
 pub(super) fn shrink(
     runner: &mut Runner,
     program: Program,
     found: &Found,
     progress: &mut dyn FnMut(u64),
 ) -> Program {
-    let mut shrinker = Shrinker { runner, found: found.clone(), runs: 0, progress };
+    let mut shrinker =
+        Shrinker { runner, found: found.clone(), any_call: false, runs: 0, progress };
     let mut program = program;
     program.steps.truncate(found.step + 1);
-    loop {
-        let before = program.clone();
-        program = shrinker.join_processes(program);
-        program = shrinker.drop_steps(program);
-        program = shrinker.simplify(program);
-        if program == before || shrinker.runs >= BUDGET {
-            return program;
+    for any_call in [false, true] {
+        shrinker.any_call = any_call;
+        loop {
+            let before = program.clone();
+            program = shrinker.join_processes(program);
+            program = shrinker.drop_steps(program);
+            program = shrinker.follow_copies(program);
+            program = shrinker.make_pairs(program);
+            program = shrinker.simplify(program);
+            if program == before || shrinker.runs >= BUDGET {
+                break;
+            }
         }
     }
+    program
 }
 
 struct Shrinker<'a> {
     runner: &'a mut Runner,
     found: Found,
+    /// Whether the difference may be in another call.
+    any_call: bool,
     runs: u64,
     progress: &'a mut dyn FnMut(u64),
 }
 
 impl Shrinker<'_> {
-    /// Whether the program shows the difference: in the same call, of the same kind.
+    /// Whether the program shows the difference, and in its last step.
     fn shows(&mut self, program: &Program) -> bool {
         if self.runs >= BUDGET {
             return false;
@@ -43,10 +55,86 @@ impl Shrinker<'_> {
         self.runs += 1;
         (self.progress)(self.runs);
         match self.runner.run(program, &mut Summary::default()) {
-            Ok(Some(found)) => found.call == self.found.call && found.what == self.found.what,
+            Ok(Some(found)) => {
+                found.what == self.found.what
+                    && (self.any_call || found.call == self.found.call)
+                    && found.step + 1 == program.steps.len()
+            }
             // A side that cannot run shows nothing.
             Ok(None) | Err(_) => false,
         }
+    }
+
+    /// Uses what was copied instead of the copy.
+    fn follow_copies(&mut self, mut program: Program) -> Program {
+        let mut index = 0;
+        while index < program.steps.len() {
+            let (from, copy) = match &program.steps[index].request {
+                Request::Dup { fd, into }
+                | Request::Dup2 { fd, into, .. }
+                | Request::Dup3 { fd, into, .. }
+                | Request::Fcntl { fd, into, .. } => (*fd, *into),
+                _ => {
+                    index += 1;
+                    continue;
+                }
+            };
+            let mut shorter = program.clone();
+            shorter.steps.remove(index);
+            shorter.before_fork -= usize::from(index < program.before_fork);
+            for step in &mut shorter.steps {
+                step.request.each_slot(&mut |slot| {
+                    if *slot == Slot::Made(copy) {
+                        *slot = from;
+                    }
+                });
+            }
+            match self.shows(&shorter) {
+                true => program = shorter,
+                false => index += 1,
+            }
+        }
+        program
+    }
+
+    /// A socketpair in place of a connection that was accepted.
+    fn make_pairs(&mut self, mut program: Program) -> Program {
+        let connects = |step: &Step| match step.request {
+            Request::Connect { fd: Slot::Made(client), .. } => Some(client),
+            _ => None,
+        };
+        let accepts = |step: &Step| match step.request {
+            Request::Accept { into, .. } => Some(into),
+            _ => None,
+        };
+        for at in 0..program.steps.len() {
+            let Some(client) = program.steps.get(at).and_then(connects) else { continue };
+            for kind in [1, 5] {
+                let mut paired = program.clone();
+                let accept = paired.steps.iter().position(|step| accepts(step).is_some());
+                let server = accept.and_then(|accept| accepts(&paired.steps[accept]));
+                // Without an accept the other end has a name of its own.
+                let into = [client, server.unwrap_or(u16::MAX - 1)];
+                let request = Request::Socketpair { domain: 1, kind, protocol: 0, into };
+                paired.steps[at].request = request;
+                if let Some(accept) = accept {
+                    paired.steps.remove(accept);
+                    paired.before_fork -= usize::from(accept < program.before_fork);
+                }
+                if self.shows(&paired) {
+                    program = paired;
+                    break;
+                }
+                // The difference may show in an earlier step now.
+                paired.steps.truncate(at + 2);
+                paired.before_fork = paired.before_fork.min(paired.steps.len());
+                if self.shows(&paired) {
+                    program = paired;
+                    break;
+                }
+            }
+        }
+        program
     }
 
     /// All steps in process 0, or fewer processes.
@@ -174,12 +262,12 @@ fn simpler_send(by: &SendBy) -> Vec<SendBy> {
                 all.push(SendBy::Sendmsg(name.clone(), fewer));
             }
             for (index, message) in control.iter().enumerate() {
-                if let Control::Rights(slots) = message {
-                    if slots.len() > 1 {
-                        let mut shorter = control.clone();
-                        shorter[index] = Control::Rights(slots[..1].to_vec());
-                        all.push(SendBy::Sendmsg(name.clone(), shorter));
-                    }
+                if let Control::Rights(slots) = message
+                    && slots.len() > 1
+                {
+                    let mut shorter = control.clone();
+                    shorter[index] = Control::Rights(slots[..1].to_vec());
+                    all.push(SendBy::Sendmsg(name.clone(), shorter));
                 }
             }
             all.push(SendBy::Sendmsg(Name::None, control.clone()));

@@ -12,26 +12,26 @@ use afunix_tests::conformance::{Case, cases};
 const SEEDS: u64 = 3;
 
 /// One backend.
-pub struct Column {
+pub(crate) struct Column {
     /// `kernel`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Whether it is the real kernel, where a user's rights are real.
-    pub is_real: bool,
+    pub(crate) is_real: bool,
     /// Titles of its cases, and whether they need root.
-    pub titles: fn() -> Vec<(String, bool)>,
+    pub(crate) titles: fn() -> Vec<(String, bool)>,
     /// Runs the case of a title.
     run: fn(&str),
 }
 
 /// All of them.
-pub static BACKENDS: [Column; 3] = [
+pub(crate) static BACKENDS: [Column; 3] = [
     Column { name: "kernel", is_real: true, titles: titles::<Kernel>, run: on_kernel },
     Column { name: "threads", is_real: false, titles: titles::<Threads>, run: on_threads },
     Column { name: "sim", is_real: false, titles: titles::<Sim>, run: in_simulation },
 ];
 
 /// Runs one case, named `kernel: CONNECT 3 lookup`, and is done with this process.
-pub fn run(name: &str) -> ExitCode {
+pub(crate) fn run(name: &str) -> ExitCode {
     let (backend, title) = name.split_once(": ").expect("a backend and a title");
     let column = BACKENDS.iter().find(|column| column.name == backend).expect("a known backend");
     (column.run)(title);

@@ -209,7 +209,10 @@ impl Maker<'_> {
         let piece = Piece { len, faults: false };
         for _ in 0..self.pick(&[4, 8, 13, 13]) {
             let by = SendBy::Sendto(name.clone());
-            self.add(Request::Send { fd, by, data: vec![piece], flags: DONTWAIT });
+            let sent = self.add(Request::Send { fd, by, data: vec![piece], flags: DONTWAIT });
+            if !sent && self.one_in(2) {
+                return;
+            }
         }
     }
 
@@ -219,7 +222,11 @@ impl Maker<'_> {
         let into = UNUSED;
         for _ in 0..self.pick(&[2, 5, 12]) {
             let by = ReceiveBy::Recvfrom(WHOLE);
-            self.add(Request::Receive { fd, by, data: vec![piece], flags: DONTWAIT, into });
+            let data = vec![piece];
+            let got = self.add(Request::Receive { fd, by, data, flags: DONTWAIT, into });
+            if !got && self.one_in(2) {
+                return;
+            }
         }
     }
 
