@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use afunix_sim::{Campaign, Ended, ExploreOptions, Found, RunOptions, explore};
 use serde_json::{Value, json};
@@ -14,9 +14,6 @@ use crate::progress::{Progress, stop_flag};
 use crate::replay::{application, is_wrong_use, machine};
 use crate::report;
 use crate::scenarios::{Scenario, find};
-
-/// How long a failure is made simpler at most.
-const SHRINK: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &ExploreArgs, scenarios: &[Scenario]) -> Result<bool, Problem> {
     let scenario = find(scenarios, &args.scenario)?;
@@ -62,7 +59,6 @@ fn search(args: &ExploreArgs, scenario: &Scenario) -> Result<Campaign, Problem> 
         time: args.time,
         seed: args.seed,
         jobs: args.jobs as usize,
-        shrink: SHRINK,
         stop: stop_flag()?,
         progress: Some(Arc::new(move |now| {
             let message = format!("{} distinct schedules", now.schedules);

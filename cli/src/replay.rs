@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use afunix::Exit;
 use afunix_model::{Machine, Profile};
 use afunix_sim::{App, Choices, Failure, Faults, Outcome, RunOptions, Tape, app};
 
@@ -13,8 +14,7 @@ use crate::scenarios::{Scenario, find};
 
 /// Whether a scenario's first process exited with status 2: it was used wrongly.
 pub(crate) fn is_wrong_use(failure: &Failure) -> bool {
-    let rest = failure.message.strip_prefix("the first process ended: exit status 2");
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(';'))
+    failure.exit == Some(Exit::Status(2))
 }
 
 pub(crate) fn run(args: &ReplayArgs, scenarios: &[Scenario]) -> Result<bool, Problem> {

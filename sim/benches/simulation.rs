@@ -5,7 +5,6 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use afunix::net::UnixStream;
 use afunix::{Backend, Call, Host};
@@ -57,7 +56,7 @@ fn ping_pong(rounds: u64) -> App {
 
 fn many(app: &App, runs: u64) {
     let run = RunOptions { faults: Faults::None, ..RunOptions::default() };
-    let options = ExploreOptions { run, runs, shrink: Duration::ZERO, ..ExploreOptions::default() };
+    let options = ExploreOptions { run, runs, shrink_steps: 0, ..ExploreOptions::default() };
     let campaign = explore(divan::black_box(app), &options);
     assert_eq!(campaign.runs, runs, "every run passes");
 }

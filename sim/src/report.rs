@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use afunix::Exit;
 use afunix::snapshot::Snapshot;
 use afunix::trace::Event;
 use serde::Serialize;
@@ -61,6 +62,8 @@ pub struct Failure {
     pub cycle: Vec<i32>,
     /// The same in a line: `client -> server -> client`.
     pub cycle_text: Option<String>,
+    /// How the first process ended, if that is the failure.
+    pub exit: Option<Exit>,
 }
 
 impl Failure {
@@ -73,6 +76,7 @@ impl Failure {
             waits: Vec::new(),
             cycle: Vec::new(),
             cycle_text: None,
+            exit: None,
         }
     }
 }

@@ -6,13 +6,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use crate::choice::{Choice, Label, Loose, Source};
 use crate::options::RunOptions;
 use crate::report::{Outcome, Report};
 use crate::run::{App, Runner, replay};
-use crate::watchdog;
 
 /// What shrinking came to.
 #[derive(Clone, Debug)]
@@ -21,7 +19,7 @@ pub struct Shrunk {
     pub report: Report,
     /// Runs tried.
     pub tried: u64,
-    /// Whether the time ran out before nothing more could be taken away.
+    /// Whether the steps ran out, or somebody stopped it, before nothing more could be taken away.
     pub cut_short: bool,
 }
 
@@ -35,12 +33,20 @@ struct Shrinker<'a> {
     best: Vec<Choice>,
     cost: Cost,
     tried: u64,
+    /// Steps that may still be made.
+    steps: u64,
     stop: &'a AtomicBool,
 }
 
-/// Shrinks a failing run, for at most `time`. A run that did not fail is only made again.
-pub fn shrink(app: &App, options: &RunOptions, report: &Report, time: Duration) -> Shrunk {
-    let stop = AtomicBool::new(false);
+/// Shrinks a failing run in at most about `steps` steps, and until somebody sets `stop`. A run that did
+/// not fail is only made again.
+pub fn shrink(
+    app: &App,
+    options: &RunOptions,
+    report: &Report,
+    steps: u64,
+    stop: &AtomicBool,
+) -> Shrunk {
     let tape_options = report.tape.options(options);
     let mut shrinker = Shrinker {
         app,
@@ -49,22 +55,20 @@ pub fn shrink(app: &App, options: &RunOptions, report: &Report, time: Duration) 
         best: report.tape.choices.clone(),
         cost: cost(&report.tape.choices, report.steps),
         tried: 0,
-        stop: &stop,
+        steps,
+        stop,
     };
     if report.failure().is_some() {
-        watchdog::within(Some(time), &stop, || shrinker.shrink());
+        shrinker.shrink();
     }
+    let cut_short = shrinker.stopped();
     let mut tape = report.tape.clone();
     tape.choices = shrinker.best;
     // The steps are others now; the replay writes them anew.
     tape.marks.clear();
     let best = replay(app, options, &tape, None);
     let same = best.failure().map(|it| &it.signature) == report.failure().map(|it| &it.signature);
-    Shrunk {
-        report: if same { best } else { report.clone() },
-        tried: shrinker.tried,
-        cut_short: stop.load(Ordering::Relaxed),
-    }
+    Shrunk { report: if same { best } else { report.clone() }, tried: shrinker.tried, cut_short }
 }
 
 fn cost(choices: &[Choice], steps: u64) -> Cost {
@@ -99,7 +103,7 @@ impl Shrinker<'_> {
     }
 
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.steps == 0 || self.stop.load(Ordering::Relaxed)
     }
 
     /// Tries a candidate; `true` if it is the best one now.
@@ -110,6 +114,7 @@ impl Shrinker<'_> {
         self.tried += 1;
         let source = Source::Other(Box::new(Loose::new(candidate)));
         let outcome = self.runner.run(self.app, source, None);
+        self.steps = self.steps.saturating_sub(self.runner.world().counts.steps.max(1));
         let fails = matches!(&outcome, Outcome::Failed(it) if it.signature == self.signature);
         if !fails {
             return false;

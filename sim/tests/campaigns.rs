@@ -42,8 +42,7 @@ fn racy(threads: u64) -> App {
 }
 
 fn made(app: &App, jobs: usize, run: RunOptions, runs: u64) -> Campaign {
-    let shrink = Duration::from_secs(1);
-    explore(app, &ExploreOptions { run, runs, jobs, shrink, ..ExploreOptions::default() })
+    explore(app, &ExploreOptions { run, runs, jobs, ..ExploreOptions::default() })
 }
 
 /// All but what cannot be compared.
@@ -90,7 +89,7 @@ fn a_deadlock_shrinks_to_few_switches() {
     assert_eq!(best.failure().unwrap().kind, FailureKind::Deadlock);
     assert_eq!(best.failure().unwrap().cycle.len(), 2);
     assert!(best.tape.switches() <= 2, "{}", best.tape.switches());
-    let twice = shrink(&app, &RunOptions::default(), best, Duration::from_secs(1));
+    let twice = shrink(&app, &RunOptions::default(), best, 1_000_000, &AtomicBool::new(false));
     assert!(twice.report.steps <= best.steps);
 }
 

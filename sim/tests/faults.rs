@@ -16,8 +16,11 @@ use afunix_sim::{
 use common::with;
 
 fn campaign(app: &App, faults: Faults, runs: u64) -> afunix_sim::Campaign {
-    let shrink = Duration::from_millis(300);
-    explore(app, &ExploreOptions { run: with(faults), runs, shrink, ..ExploreOptions::default() })
+    let shrink_steps = 1_000_000;
+    explore(
+        app,
+        &ExploreOptions { run: with(faults), runs, shrink_steps, ..ExploreOptions::default() },
+    )
 }
 
 /// Sends 100 bytes in one write; the reader reads as told.

@@ -111,8 +111,11 @@ impl Machine {
     /// happens if it has ended already.
     pub fn exit(&mut self, pid: Pid, exit: Exit) {
         self.begin_mutation();
+        // What its end does (waking a peer, freeing a socket) is its main thread's doing.
+        let main = Tid(pid.0);
+        self.stepping = Some(main);
         self.end_process(pid, exit);
-        self.end_mutation(pid, Tid::default());
+        self.end_mutation(pid, main);
     }
 
     /// The process of a thread, while the thread lives.

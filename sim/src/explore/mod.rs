@@ -43,8 +43,9 @@ pub struct ExploreOptions {
     pub jobs: usize,
     /// Every so many runs, one is made twice and compared; 0 for none.
     pub check_every: u64,
-    /// How long a failing run is shrunk; zero for not at all.
-    pub shrink: Duration,
+    /// Steps that are spent on making a failing run simpler; 0 for not at all. (Steps, not time: the
+    /// same seed gives the same result on a slow machine.)
+    pub shrink_steps: u64,
     /// Ends the campaign early when somebody sets it.
     pub stop: Arc<AtomicBool>,
     /// Told now and then how far it is, from any of the OS threads.
@@ -52,7 +53,7 @@ pub struct ExploreOptions {
 }
 
 impl Default for ExploreOptions {
-    /// 10,000 runs from seed 0 on one OS thread, every 64th made twice, 3 seconds to shrink.
+    /// 10,000 runs from seed 0 on one OS thread, every 64th made twice, 20,000,000 steps to shrink.
     fn default() -> Self {
         ExploreOptions {
             run: RunOptions::default(),
@@ -61,7 +62,7 @@ impl Default for ExploreOptions {
             seed: 0,
             jobs: 1,
             check_every: 64,
-            shrink: Duration::from_secs(3),
+            shrink_steps: 20_000_000,
             stop: Arc::default(),
             progress: None,
         }
@@ -77,7 +78,7 @@ impl fmt::Debug for ExploreOptions {
             .field("seed", &self.seed)
             .field("jobs", &self.jobs)
             .field("check_every", &self.check_every)
-            .field("shrink", &self.shrink)
+            .field("shrink_steps", &self.shrink_steps)
             .finish_non_exhaustive()
     }
 }
@@ -220,8 +221,8 @@ fn found(app: &App, options: &ExploreOptions, number: u64, failure: Failure) -> 
     let recorded = RunOptions { record: true, ..options.run.clone() };
     let first = run(app, &recorded, Choices::Seed(seed));
     let same = first.failure().is_some_and(|it| it.signature == failure.signature);
-    let shrunk = if same && !options.shrink.is_zero() {
-        shrink(app, &options.run, &first, options.shrink)
+    let shrunk = if same && options.shrink_steps > 0 {
+        shrink(app, &options.run, &first, options.shrink_steps, &options.stop)
     } else {
         Shrunk { report: first.clone(), tried: 0, cut_short: false }
     };

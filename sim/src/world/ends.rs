@@ -93,6 +93,7 @@ impl World {
             Some(End::Exited(how)) => {
                 let mut failure =
                     Failure::new(FailureKind::Exit, format!("the first process ended: {how}"));
+                failure.exit = Some(how);
                 if let Some(line) = self.printed.last() {
                     failure.message = format!("{}; it said last: {line}", failure.message);
                     failure.signature = format!("{}: {}", failure.signature, masked(line));
