@@ -1,6 +1,7 @@
 //! CREATE: socket and socketpair; ADDR: addresses.
 
-use afunix::{Errno, Host, NameOut, NameWant, OpenFlags, RawName, SegmentMut};
+use afunix::call::{Fcntl, Stat};
+use afunix::{Call, Errno, Host, NameOut, NameWant, OpenFlags, RawName, SegmentMut};
 
 use super::{Case, table};
 use crate::calls::*;
@@ -14,6 +15,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "CREATE 6" file_mode,
         "CREATE 7" not_a_file,
         "CREATE 8" lowest_numbers,
+        "CREATE 10" other_calls,
         "ADDR 1" lengths_and_families,
         "ADDR 2" paths_end_at_nul,
         "ADDR 3" full_length_path,
@@ -262,4 +264,20 @@ fn copying_out_of_recvfrom<H: Host>(h: &H) {
         assert_eq!(recv(h, b, 1, DONTWAIT), Err(Errno::AGAIN), "the message is gone");
         assert_eq!(out.reported, None);
     }
+}
+
+fn other_calls<H: Host>(h: &H) {
+    const DIRECT: i32 = 0o40000;
+    let fd = bound(h, STREAM, &path("s"));
+    assert_eq!(fcntl(h, fd, Fcntl::Setfl(DIRECT)), Err(Errno::INVAL));
+    assert_eq!(fcntl(h, fd, Fcntl::Getfl), Ok(2));
+    let create = OpenFlags::CREAT | OpenFlags::RDWR;
+    assert_eq!(open(h, "s", create | OpenFlags::EXCL), Err(Errno::EXIST));
+    assert_eq!(open(h, "s", create), Err(Errno::NXIO));
+    assert_eq!(open(h, "s", create | OpenFlags::TRUNC), Err(Errno::NXIO));
+    let mut entries = Vec::new();
+    let fd = crate::raw::fd(fd);
+    let mut call = Call::Getdents { fd, entries: &mut entries };
+    assert_eq!(h.call(&mut call), Err(Errno::NOTDIR));
+    assert_eq!(stat(h, "s").map(|stat: Stat| stat.size), Ok(0));
 }

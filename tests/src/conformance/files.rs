@@ -9,6 +9,7 @@ use crate::calls::*;
 
 pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
     table![
+        "GC 1" edges_lead_to_the_receiver,
         "GC 2" held_outside_stays,
         "GC 3" cycle_is_collected_later,
         "GC 4" unaccepted_connection,
@@ -148,4 +149,66 @@ fn nonblock_set_while_blocked<H: Host>(h: &H) {
     assert!(waiting.waits(h));
     assert_eq!(send(h, b, b"x", 0), Ok(1));
     assert_eq!(waiting.join(), Ok(b"x".to_vec()));
+}
+
+/// The far end of a watched pair, whose near end is to go in flight.
+struct Cargo {
+    watch: i32,
+    near: i32,
+}
+
+impl Cargo {
+    fn new<H: Host>(h: &H) -> Self {
+        let (watch, near) = pair(h, STREAM);
+        Cargo { watch, near }
+    }
+
+    /// Sends `fds` and the near end over `by`, and closes them here.
+    fn send<H: Host>(&self, h: &H, by: i32, fds: &[i32]) {
+        let all = [fds, &[self.near]].concat();
+        assert_eq!(sendmsg(h, by, b"x", &rights(&all)), Ok(1));
+        for fd in all {
+            close(h, fd).unwrap();
+        }
+    }
+}
+
+fn edges_lead_to_the_receiver<H: Host>(h: &H) {
+    // c's queue holds b, whose queue holds a: a chain, not a cycle, and c is held here.
+    let (one, two, three) = (Cargo::new(h), Cargo::new(h), Cargo::new(h));
+    let (a, to_a) = pair(h, DGRAM);
+    let (b, to_b) = pair(h, DGRAM);
+    let (c, to_c) = pair(h, DGRAM);
+    one.send(h, to_a, &[]);
+    two.send(h, to_b, &[a]);
+    three.send(h, to_c, &[b]);
+    for fd in [to_a, to_b, to_c] {
+        close(h, fd).unwrap();
+    }
+    for cargo in [&one, &two, &three] {
+        assert!(!poll(h, cargo.watch).contains(Readiness::HUP));
+    }
+    // It can be received, one after the other.
+    let b = recvmsg(h, c, 1, 64, 0).unwrap().rights()[0];
+    let a = recvmsg(h, b, 1, 64, 0).unwrap().rights()[0];
+    close(h, b).unwrap();
+    assert_eq!(recvmsg(h, a, 1, 64, 0).unwrap().rights().len(), 1);
+    // Back in its own queue it is a cycle with an edge out of it: to d, which is held here.
+    let (kept, lost) = (Cargo::new(h), Cargo::new(h));
+    let (a, to_a) = pair(h, DGRAM);
+    let (d, to_d) = pair(h, DGRAM);
+    sendmsg(h, to_d, b"x", &rights(&[a])).unwrap();
+    kept.send(h, to_a, &[a]);
+    close(h, to_a).unwrap();
+    let other = socket(h, DGRAM).unwrap();
+    close(h, other).unwrap();
+    assert!(!poll(h, kept.watch).contains(Readiness::HUP));
+    let a = recvmsg(h, d, 1, 64, 0).unwrap().rights()[0];
+    assert_eq!(recvmsg(h, a, 1, 64, 0).unwrap().rights().len(), 2);
+    // Without that edge it dies.
+    let (a, to_a) = pair(h, DGRAM);
+    lost.send(h, to_a, &[a]);
+    close(h, to_a).unwrap();
+    close(h, to_d).unwrap();
+    assert!(hangs_up(h, lost.watch));
 }

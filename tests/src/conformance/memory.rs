@@ -18,7 +18,9 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "MEM 9" buffer_sizes,
         "MEM 9" growing_unblocks,
         root "MEM 9" forced_sizes,
+        "MEM 10" constants_of_the_profile,
         "MEM 11" waiting_writers_wake_late,
+        "MEM 12" writers_interleave_at_buffers,
     ]
 }
 
@@ -220,4 +222,45 @@ fn waiting_writers_wake_late<H: Host>(h: &H) {
     assert!(waiting.waits(h));
     recv(h, b, 1, 0).unwrap();
     assert_eq!(waiting.join(), Ok(1));
+}
+
+/// The numbers of `Profile::linux_6_18` that a program can see by themselves.
+fn constants_of_the_profile<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    for (option, start, least) in [(SO_SNDBUF, 212_992, 4608), (SO_RCVBUF, 212_992, 2304)] {
+        assert_eq!(get_int(h, a, option), Ok(start));
+        assert_eq!(set_int(h, b, option, 0), Ok(0));
+        assert_eq!(get_int(h, b, option), Ok(least));
+        assert_eq!(set_int(h, b, option, i32::MAX), Ok(0));
+        assert_eq!(get_int(h, b, option), Ok(2 * 4_194_304), "wmem_max and rmem_max, doubled");
+    }
+    // The buffer's descriptor and the least allocation; a page; the largest stream buffer.
+    for (len, charged) in [(1, 256 + 512), (3776, 4352), (3777, 768 + 4096), (36_544, 37_120)] {
+        let (a, _b) = pair(h, STREAM);
+        assert_eq!(send(h, a, &vec![0; len], DONTWAIT), Ok(len));
+        assert_eq!(outq(h, a), Ok(charged), "{len} bytes");
+    }
+}
+
+fn writers_interleave_at_buffers<H: Host>(h: &H) {
+    // Half of the least SO_SNDBUF less 64.
+    const BUFFER: usize = 2240;
+    const EACH: usize = 6 * BUFFER;
+    let (a, b) = pair(h, STREAM);
+    set_int(h, a, SO_SNDBUF, 0).unwrap();
+    let writers: Vec<_> =
+        [b'a', b'b'].map(|byte| start(h, move |h| send(h, a, &[byte; EACH], 0))).into();
+    let mut all = Vec::new();
+    while all.len() < 2 * EACH {
+        all.extend(recv(h, b, BUFFER / 2, 0).unwrap());
+    }
+    for writer in writers {
+        assert_eq!(writer.join(), Ok(EACH));
+    }
+    for buffer in all.chunks(BUFFER) {
+        assert!(buffer.iter().all(|byte| *byte == buffer[0]), "a buffer is of one writer");
+    }
+    assert_eq!(all.iter().filter(|byte| **byte == b'a').count(), EACH);
+    // The first has filled the memory and waits when the second comes: neither goes on alone.
+    assert!(all[..EACH].contains(&b'b'), "the second waits for no more than a buffer's memory");
 }

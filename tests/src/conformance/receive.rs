@@ -10,6 +10,7 @@ use crate::calls::*;
 pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
     table![
         "SRECV 1" not_established,
+        "SRECV 2" out_of_band_comes_first,
         "SRECV 3" wait_for_all,
         "SRECV 4" data_then_error_then_end,
         "SRECV 5" credentials_split,
@@ -304,4 +305,18 @@ fn within_a_message<H: Host>(h: &H) {
     assert_eq!(recv(h, b, 9, PEEK | DONTWAIT), Err(Errno::AGAIN));
     assert_eq!(recv(h, b, 1, 0), Ok(b"a".to_vec()));
     assert_eq!(get_int(h, b, SO_PEEK_OFF), Ok(4));
+}
+
+fn out_of_band_comes_first<H: Host>(h: &H) {
+    let fresh = socket(h, STREAM).unwrap();
+    assert_eq!(recv(h, fresh, 1, OOB), Err(Errno::INVAL));
+    let (a, b) = pair(h, STREAM);
+    assert_eq!(recv(h, a, 1, OOB), Err(Errno::INVAL), "it never waits");
+    shutdown(h, b, RDWR).unwrap();
+    assert_eq!(recv(h, a, 1, OOB), Err(Errno::INVAL), "no end of file");
+    let (a, b) = pair(h, STREAM);
+    send(h, a, b"unread", 0).unwrap();
+    close(h, b).unwrap();
+    assert_eq!(recv(h, a, 1, OOB), Err(Errno::INVAL), "no pending error");
+    assert_eq!(recv(h, a, 1, 0), Err(Errno::CONNRESET));
 }
