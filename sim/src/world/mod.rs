@@ -243,6 +243,8 @@ impl World {
     pub(crate) fn begin(&mut self, run: u64, source: Source, record: Option<Record>, body: Body) {
         self.run = run;
         self.machine = Machine::clone(&self.first_machine);
+        // Random search does not ask which steps commute.
+        self.machine.track(false);
         self.clock = Time::ZERO;
         self.chooser.begin(source);
         self.threads.clear();
