@@ -7,18 +7,20 @@
 //! `cargo bench --bench ratios -- NAME` measures only the rows whose name contains NAME.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use afunix::control::{ControlBuilder, ControlOut};
-use afunix::net::Fd;
+use afunix::net::{Fd, UnixStream};
 use afunix::{
-    AF_UNIX, Backend, Call, NameOut, RawName, RecvFlags, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM,
-    Segment, SegmentMut, SendFlags, SocketFlags, Tid,
+    AF_UNIX, Backend, Call, Host, NameOut, RawName, RecvFlags, SOCK_DGRAM, SOCK_SEQPACKET,
+    SOCK_STREAM, Segment, SegmentMut, SendFlags, SocketFlags, Tid,
 };
 use afunix_kernel_backend::Kernel;
 use afunix_model::Machine;
 use afunix_model::machine::{Resume, Step};
 use afunix_model::profile::Profile;
+use afunix_sim::{Choices, ExploreOptions, Faults, RunOptions, app, explore, run};
 
 /// Rounds of a row; their median is quoted.
 const ROUNDS: usize = 15;
@@ -34,6 +36,7 @@ fn main() {
             row.measure();
         }
     }
+    simulator(&filter);
 }
 
 /// One line of the table: the same calls on both sides.
@@ -100,7 +103,9 @@ struct Stepped(std::cell::RefCell<Machine>);
 
 impl Stepped {
     fn new() -> Self {
-        Stepped(std::cell::RefCell::new(Machine::new(Profile::default())))
+        let mut machine = Machine::new(Profile::default());
+        machine.track(false);
+        Stepped(std::cell::RefCell::new(machine))
     }
 }
 
@@ -116,9 +121,91 @@ impl Backend for Stepped {
     }
 }
 
+/// The simulator by itself: nothing in the kernel is its like.
+fn simulator(filter: &str) {
+    println!("\n| what | median |");
+    println!("|---|---:|");
+    for threads in [2u64, 64] {
+        let name = format!("one simulated step, {threads} threads");
+        if name.contains(filter) {
+            println!("| {name} | {:.0} ns |", step_nanoseconds(threads));
+        }
+    }
+    let name = "a simulated run: 2 threads, 5 round trips";
+    if name.contains(filter) {
+        println!("| {name} | {:.0} a second |", 1e9 / run_nanoseconds());
+    }
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Nanoseconds a step, each with a choice of thread and a call that does nothing (getpid).
+fn step_nanoseconds(threads: u64) -> f64 {
+    const STEPS: u64 = 200_000;
+    let app = app(move |host| {
+        let spin = |host: &afunix_sim::Sim, steps| (0..steps).for_each(|_| _ = host.pid());
+        let others: Vec<_> = (1..threads)
+            .map(|_| {
+                let host = *host;
+                host.spawn("other", move || spin(&host, STEPS / threads))
+            })
+            .collect();
+        spin(host, STEPS / threads);
+        i32::from(others.into_iter().any(|other| other.join().is_err()))
+    });
+    median(
+        (0..ROUNDS as u64)
+            .map(|seed| {
+                let start = Instant::now();
+                let report = run(&app, &quiet(), Choices::Seed(seed));
+                let time = start.elapsed().as_nanos() as f64;
+                assert!(report.passed());
+                time / report.steps as f64
+            })
+            .collect(),
+    )
+}
+
+fn run_nanoseconds() -> f64 {
+    const RUNS: u64 = 20_000;
+    let app = app(|host| {
+        let (mut left, mut right) = UnixStream::pair(host).expect("a pair");
+        let echo = host.spawn("echo", move || {
+            let mut byte = [0];
+            while right.read_exact(&mut byte).is_ok() {
+                right.write_all(&byte).expect("the other side reads");
+            }
+        });
+        let mut byte = [0];
+        for _ in 0..5 {
+            left.write_all(b"x").and_then(|()| left.read_exact(&mut byte)).expect("an echo");
+        }
+        drop(left);
+        i32::from(echo.join().is_err())
+    });
+    let options = ExploreOptions { run: quiet(), runs: RUNS, check_every: 0, ..Default::default() };
+    median(
+        (0..3)
+            .map(|_| {
+                let start = Instant::now();
+                assert!(explore(&app, &options).failure.is_none());
+                start.elapsed().as_nanos() as f64 / RUNS as f64
+            })
+            .collect(),
+    )
+}
+
+fn quiet() -> RunOptions {
+    RunOptions { faults: Faults::None, ..RunOptions::default() }
+}
+
 fn rows() -> Vec<Row> {
     vec![
         Row::new("stream, send + recv of 1 byte", |backend| transfer(backend, SOCK_STREAM, 1)),
+        Row::new("stream ping-pong: 1 byte there and back", ping_pong),
         Row::new("stream, send + recv of 64 KiB", |backend| {
             transfer(backend, SOCK_STREAM, 64 * 1024)
         }),
@@ -143,16 +230,19 @@ fn transfer(backend: &dyn Backend, kind: i32, len: usize) -> Box<dyn FnMut(&dyn 
     let mut buffer = vec![0; len];
     Box::new(move |backend| {
         send(backend, left, &data);
-        let mut name = NameOut::nothing();
-        let received = backend.call(&mut Call::Recvfrom {
-            fd: fd(right),
-            data: SegmentMut::Bytes(&mut buffer),
-            flags: RecvFlags::empty(),
-            name: &mut name,
-            progress: 0,
-        });
-        assert_eq!(received, Ok(data.len()));
+        receive(backend, right, &mut buffer);
         black_box(&buffer);
+    })
+}
+
+fn ping_pong(backend: &dyn Backend) -> Box<dyn FnMut(&dyn Backend)> {
+    let [left, right] = pair(backend, SOCK_STREAM);
+    let mut byte = [7];
+    Box::new(move |backend| {
+        send(backend, left, &byte);
+        receive(backend, right, &mut byte);
+        send(backend, right, &byte);
+        receive(backend, left, &mut byte);
     })
 }
 
@@ -226,6 +316,19 @@ fn send(backend: &dyn Backend, number: i32, data: &[u8]) {
         progress: 0,
     });
     assert_eq!(sent, Ok(data.len()));
+}
+
+fn receive(backend: &dyn Backend, number: i32, buffer: &mut [u8]) {
+    let mut name = NameOut::nothing();
+    let len = buffer.len();
+    let received = backend.call(&mut Call::Recvfrom {
+        fd: fd(number),
+        data: SegmentMut::Bytes(buffer),
+        flags: RecvFlags::empty(),
+        name: &mut name,
+        progress: 0,
+    });
+    assert_eq!(received, Ok(len));
 }
 
 fn close(backend: &dyn Backend, number: i32) {
