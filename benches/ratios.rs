@@ -39,6 +39,11 @@ fn main() {
     simulator(&filter);
 }
 
+/// What a row measures, on a backend that its descriptors were made on.
+type Work = Box<dyn FnMut(&dyn Backend)>;
+/// Makes the descriptors of a row.
+type Prepare = fn(&dyn Backend) -> Work;
+
 /// One line of the table: the same calls on both sides.
 struct Row {
     name: &'static str,
@@ -47,7 +52,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(name: &'static str, work: fn(&dyn Backend) -> Box<dyn FnMut(&dyn Backend)>) -> Self {
+    fn new(name: &'static str, work: Prepare) -> Self {
         Row { name, model: bind(Stepped::new(), work), kernel: bind(Kernel, work) }
     }
 
@@ -57,10 +62,7 @@ impl Row {
     }
 }
 
-fn bind<B: Backend + 'static>(
-    backend: B,
-    work: fn(&dyn Backend) -> Box<dyn FnMut(&dyn Backend)>,
-) -> Box<dyn FnMut()> {
+fn bind<B: Backend + 'static>(backend: B, work: Prepare) -> Box<dyn FnMut()> {
     let mut body = work(&backend);
     Box::new(move || body(&backend))
 }
@@ -224,7 +226,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-fn transfer(backend: &dyn Backend, kind: i32, len: usize) -> Box<dyn FnMut(&dyn Backend)> {
+fn transfer(backend: &dyn Backend, kind: i32, len: usize) -> Work {
     let [left, right] = pair(backend, kind);
     let data = vec![7; len];
     let mut buffer = vec![0; len];
@@ -235,7 +237,7 @@ fn transfer(backend: &dyn Backend, kind: i32, len: usize) -> Box<dyn FnMut(&dyn 
     })
 }
 
-fn ping_pong(backend: &dyn Backend) -> Box<dyn FnMut(&dyn Backend)> {
+fn ping_pong(backend: &dyn Backend) -> Work {
     let [left, right] = pair(backend, SOCK_STREAM);
     let mut byte = [7];
     Box::new(move |backend| {
@@ -246,7 +248,7 @@ fn ping_pong(backend: &dyn Backend) -> Box<dyn FnMut(&dyn Backend)> {
     })
 }
 
-fn pass_descriptor(backend: &dyn Backend) -> Box<dyn FnMut(&dyn Backend)> {
+fn pass_descriptor(backend: &dyn Backend) -> Work {
     let [left, right] = pair(backend, SOCK_STREAM);
     Box::new(move |backend| {
         let control = ControlBuilder::new().rights(&[Fd::STDIN]);
@@ -277,7 +279,7 @@ fn pass_descriptor(backend: &dyn Backend) -> Box<dyn FnMut(&dyn Backend)> {
     })
 }
 
-fn connections(backend: &dyn Backend) -> Box<dyn FnMut(&dyn Backend)> {
+fn connections(backend: &dyn Backend) -> Work {
     let name = afunix::Address::abstract_name(format!("afunix-bench-{}", std::process::id()));
     let name = name.expect("a short name").to_bytes();
     let listener = socket(backend);
