@@ -138,7 +138,7 @@ pub fn run(
             let (steps, programs) = (summary.steps, number + 1);
             let mut tell = |shrinking| progress(Progress { steps, programs, shrinking });
             let program = shrink::shrink(&mut runner, program, &found, &mut tell);
-            let report = show::report(&mut runner, &program).map_err(Box::new)?;
+            let report = show::report(&mut runner, &program, &found).map_err(Box::new)?;
             let divergence = Divergence { program, number, seed: options.seed, report };
             return Err(Box::new(Failure::Diverged(Box::new(divergence))));
         }

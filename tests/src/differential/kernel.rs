@@ -10,7 +10,7 @@ use afunix_kernel_backend::worker::{Plan, Stopped, Turn, Workers};
 
 use super::answer::Answer;
 use super::model;
-use super::perform::{Side, look, perform};
+use super::perform::{Side, look, pattern, perform};
 use super::program::{Program, Slot};
 
 /// Bytes for the answers of one program.
@@ -22,6 +22,8 @@ const LIMIT_SECS: u32 = 10;
 pub(super) struct Kernel {
     workers: Workers,
     directory: PathBuf,
+    /// Tells this from others in the same process, whose names must not be met.
+    number: u32,
     programs: u64,
     /// Who runs this.
     pub(super) user: u32,
@@ -49,14 +51,15 @@ impl Kernel {
         let parent = if shared.is_dir() { shared } else { std::env::temp_dir() };
         let directory = parent.join(name);
         std::fs::create_dir(&directory)?;
+        pattern();
         let user = std::fs::metadata("/proc/self")?.uid();
-        Ok(Kernel { workers: Workers::new(ROOM)?, directory, programs: 0, user })
+        Ok(Kernel { workers: Workers::new(ROOM)?, directory, number, programs: 0, user })
     }
 
     /// What stands before the abstract names of the next program: no other process uses it.
     pub(super) fn fresh_prefix(&mut self) -> Vec<u8> {
         self.programs += 1;
-        format!("afx{}-{}-", std::process::id(), self.programs).into_bytes()
+        format!("afx{}-{}-{}-", std::process::id(), self.number, self.programs).into_bytes()
     }
 
     pub(super) fn run(

@@ -246,11 +246,17 @@ fn by_path(side: &mut dyn Side, path: &str, call: PathCall, answer: &mut Answer)
     Some(result)
 }
 
-/// The bytes of a piece: they tell where they came from in the message.
-fn contents(pieces: &[Piece]) -> Vec<Vec<u8>> {
+/// Bytes that tell where they stand. To be asked for once before any worker is forked: a fork while
+/// another thread makes them would wait for that thread for ever.
+pub(super) fn pattern() -> &'static [u8] {
     static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
     let byte = |place: usize| (b'a' + (place % 26) as u8) ^ ((place / 26) as u8 & 0x20);
-    let pattern = PATTERN.get_or_init(|| (0..LONGEST).map(byte).collect());
+    PATTERN.get_or_init(|| (0..LONGEST).map(byte).collect())
+}
+
+/// The bytes of a piece: they tell where they came from in the message.
+fn contents(pieces: &[Piece]) -> Vec<Vec<u8>> {
+    let pattern = pattern();
     let mut start = 0;
     let mut all = Vec::with_capacity(pieces.len());
     for piece in pieces {

@@ -7,14 +7,23 @@ use afunix::options::option_name;
 use super::answer::{Answer, Tag};
 use super::compare::{Pairs, first_difference};
 use super::program::{Control, Name, Program, ReceiveBy, Request, SendBy, Slot};
-use super::{Failure, Runner};
+use super::{Failure, Found, Runner};
 
 /// The program with the answers of both sides, up to the first difference.
-pub(super) fn report(runner: &mut Runner, program: &Program) -> Result<String, Failure> {
+pub(super) fn report(
+    runner: &mut Runner,
+    program: &Program,
+    first: &Found,
+) -> Result<String, Failure> {
     let both = runner.both(program)?;
     let mut text = String::new();
     let Some(found) = first_difference(program, &both) else {
-        text.push_str("it does not always diverge: run it again\n");
+        let Found { step, call, what } = first;
+        let _ = writeln!(
+            text,
+            "    it diverged once, in step {step} ({call}: {what}), and does not always:\n    \
+             something else on this system may have had a hand in it; run it again"
+        );
         return Ok(text);
     };
     let mut pairs = Pairs::new(&both);

@@ -5,6 +5,8 @@ use super::{Found, Runner, Summary};
 
 /// Programs that shrinking may run.
 const BUDGET: u64 = 4000;
+/// What a program that hangs counts as.
+const COST_OF_HANGING: u64 = 250;
 
 /// A small program with the same kind of difference as `program`.
 ///
@@ -56,6 +58,9 @@ impl Shrinker<'_> {
         (self.progress)(self.runs);
         match self.runner.run(program, &mut Summary::default()) {
             Ok(Some(found)) => {
+                // Seconds, where others take a millisecond.
+                let has_hung = found.what.contains("Hung");
+                self.runs += if has_hung { COST_OF_HANGING } else { 0 };
                 found.what == self.found.what
                     && (self.any_call || found.call == self.found.call)
                     && found.step + 1 == program.steps.len()
