@@ -13,6 +13,8 @@ pub const SOL_SOCKET: i32 = 1;
 pub const SCM_RIGHTS: i32 = 1;
 /// `cmsg_type`: `struct ucred`.
 pub const SCM_CREDENTIALS: i32 = 2;
+/// `cmsg_type`: a pidfd of the sender (RCMSG 3, 6, 10).
+pub const SCM_PIDFD: i32 = 4;
 /// Most descriptors in one message (CMSG 2).
 pub const SCM_MAX_FD: usize = 253;
 /// Bytes of `struct cmsghdr`.

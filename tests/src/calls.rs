@@ -15,7 +15,7 @@ use afunix::{
 
 use crate::raw::{control as raw_control, fd as number};
 
-pub use afunix::control::{SCM_CREDENTIALS, SCM_RIGHTS};
+pub use afunix::control::{SCM_CREDENTIALS, SCM_PIDFD, SCM_RIGHTS};
 pub use afunix::options::*;
 pub use afunix::{SOCK_DGRAM as DGRAM, SOCK_SEQPACKET as SEQPACKET, SOCK_STREAM as STREAM};
 

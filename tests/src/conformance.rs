@@ -14,10 +14,12 @@ mod listen;
 mod memory;
 mod names;
 mod options;
+mod pidfds;
 mod receive;
 mod records;
 mod send;
 mod shut;
+mod stored;
 mod urgent;
 
 use std::sync::Arc;
@@ -63,6 +65,8 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
     all.extend(urgent::cases());
     all.extend(shut::cases());
     all.extend(options::cases());
+    all.extend(stored::cases());
+    all.extend(pidfds::cases());
     all.extend(files::cases());
     all
 }

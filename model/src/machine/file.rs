@@ -41,13 +41,15 @@ pub enum Kind {
     Console(InodeId),
     /// O_PATH: a handle on an inode, without reading or writing.
     Path(InodeId),
+    /// A pidfd: a handle on a process, which may have ended (RCMSG 10).
+    Process(Pid),
 }
 
 impl Kind {
     /// The inode, if it refers to one.
     pub fn inode(self) -> Option<InodeId> {
         match self {
-            Kind::Socket(_) => None,
+            Kind::Process(_) | Kind::Socket(_) => None,
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 Some(inode)
             }
@@ -81,6 +83,19 @@ pub(crate) struct OpenFile {
 }
 
 impl OpenFile {
+    /// Without references yet.
+    pub(crate) fn new(id: u64, kind: Kind, status: OpenFlags) -> Self {
+        OpenFile {
+            id,
+            kind,
+            status,
+            offset: 0,
+            socket_inode: SocketInode::default(),
+            references: 0,
+            in_flight: 0,
+        }
+    }
+
     #[inline]
     pub(crate) fn is_nonblocking(&self) -> bool {
         self.status.contains(OpenFlags::NONBLOCK)
@@ -104,15 +119,7 @@ impl Machine {
         if let Some(inode) = kind.inode() {
             self.tree.hold(inode);
         }
-        self.files.insert(OpenFile {
-            id,
-            kind,
-            status,
-            offset: 0,
-            socket_inode: SocketInode::default(),
-            references: 0,
-            in_flight: 0,
-        })
+        self.files.insert(OpenFile::new(id, kind, status))
     }
 
     /// close(2) of a number. What else it brings about (a release, say) is done when it returns.
@@ -180,6 +187,7 @@ impl Machine {
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 self.tree.let_go(inode)
             }
+            Kind::Process(_) => {}
         }
     }
 }

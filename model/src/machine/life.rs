@@ -56,6 +56,7 @@ impl Machine {
             children: BTreeSet::new(),
             ended: None,
             child_waiters: WaitQueue::default(),
+            end_waiters: WaitQueue::default(),
             dispositions: Dispositions::default(),
         };
         let ids = self.add_process(child);
@@ -77,6 +78,7 @@ impl Machine {
             threads: Vec::new(),
             children: BTreeSet::new(),
             child_waiters: WaitQueue::default(),
+            end_waiters: WaitQueue::default(),
             descriptors: from.descriptors.without_reservations(),
             ..from.clone()
         };
@@ -155,6 +157,7 @@ impl Machine {
             children: BTreeSet::new(),
             ended: None,
             child_waiters: WaitQueue::default(),
+            end_waiters: WaitQueue::default(),
             dispositions: Dispositions::default(),
         });
     }
@@ -204,6 +207,7 @@ impl Machine {
         }
         let Some(process) = self.processes.get_mut(pid.0) else { return };
         process.ended = Some(exit);
+        process.end_waiters.wake_all(&mut self.tickets);
         let (cwd, parent) = (process.cwd, process.parent);
         let children = std::mem::take(&mut process.children);
         self.tree.let_go(cwd);
@@ -221,7 +225,14 @@ impl Machine {
     fn orphan(&mut self, child: Pid) {
         match self.processes.get_mut(child.0) {
             Some(process) if process.ended.is_none() => process.parent = None,
-            _ => drop(self.processes.remove(child.0)),
+            _ => drop(self.reap(child)),
         }
+    }
+
+    /// Somebody has waited for a process that has ended: its number stands for nothing any more.
+    pub(super) fn reap(&mut self, pid: Pid) -> Option<Process> {
+        let mut process = self.processes.remove(pid.0)?;
+        process.end_waiters.wake_all(&mut self.tickets);
+        Some(process)
     }
 }

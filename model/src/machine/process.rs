@@ -33,6 +33,8 @@ pub(crate) struct Process {
     pub(crate) ended: Option<Exit>,
     /// Its own threads that wait for a child to end.
     pub(crate) child_waiters: WaitQueue,
+    /// Who polls a pidfd of it.
+    pub(crate) end_waiters: WaitQueue,
     pub(crate) dispositions: Dispositions,
 }
 

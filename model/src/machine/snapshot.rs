@@ -66,6 +66,7 @@ impl Machine {
             Kind::Inode(inode) => FileKind::Regular(path(inode)),
             Kind::Null(_) => FileKind::Other("null".to_owned()),
             Kind::Console(_) => FileKind::Other("console".to_owned()),
+            Kind::Process(pid) => FileKind::Other(format!("pidfd of process {}", pid.0)),
             Kind::Path(inode) => FileKind::Other(format!("handle on {}", path(inode))),
         };
         snapshot::File { id: file.id, kind, in_flight: file.in_flight }

@@ -4,6 +4,7 @@
 //! record of some of them: who sent them, what they are charged, what rides on them.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use afunix::{Errno, Segment, SegmentMut, Ucred};
 
@@ -29,6 +30,8 @@ pub(super) struct Buffer {
     pub(super) urgent: bool,
     /// An empty message that was peeked at once (PEEKOFF 2).
     pub(super) peeked: bool,
+    /// When it was sent, in nanoseconds, if the receiver asked for it then (RCMSG 1).
+    pub(super) stamp: Option<NonZeroU64>,
     pub(super) files: Vec<Attachment>,
 }
 

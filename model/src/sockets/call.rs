@@ -1,6 +1,7 @@
 //! What goes into the family's calls and what comes out: callers, destinations, what is sent and
 //! received, and why a call stops.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use afunix::{Errno, RecvFlags, Segment, SegmentMut, SendFlags, Ucred};
@@ -46,6 +47,8 @@ pub struct Caller<'a> {
     pub superuser: bool,
     /// RLIMIT_NOFILE, soft (CMSG 4).
     pub descriptor_limit: u32,
+    /// The clock, for timestamps (RCMSG 1).
+    pub now: Duration,
     /// The network namespace: abstract names are one's own in each (ADDR 5).
     pub netns: u32,
 }
@@ -199,6 +202,10 @@ pub struct Receiving {
     pub(super) peeked: bool,
     /// Credentials of what was received; `None` until the first buffer.
     pub(super) credentials: Option<Ucred>,
+    /// When what was received was sent, in nanoseconds, if the receiver asked for it then.
+    pub(super) stamp: Option<NonZeroU64>,
+    /// A message came whose time can be told: not on a stream.
+    pub(super) stamped: bool,
     /// No control message goes with it: out-of-band bytes, the end of records, an interrupted read.
     pub(super) bare: bool,
 }

@@ -1,13 +1,16 @@
 //! Control messages: what sendmsg says with them (CMSG), and what recvmsg tells (RCMSG).
 
+use std::time::Duration;
+
 use afunix::control::{
-    ControlOut, HEADER, RawControl, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET, cmsg_space, messages,
+    ControlOut, HEADER, RawControl, SCM_CREDENTIALS, SCM_PIDFD, SCM_RIGHTS, SOL_SOCKET, cmsg_space,
+    messages,
 };
-use afunix::options::SO_INQ;
+use afunix::options::{SO_INQ, SO_TIMESTAMP, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS, SO_TIMESTAMPNS_NEW};
 use afunix::{Errno, RecvFlags, SocketType, Ucred};
 
 use super::call::{Attachment, Caller, Receiving, Sending};
-use super::socket::Switches;
+use super::socket::{Socket, Stamping, Switches};
 use super::{SocketKey, Sockets};
 use crate::profile::Profile;
 
@@ -18,6 +21,15 @@ pub trait Resolve {
     fn file(&mut self, fd: i32) -> Result<Attachment, Errno>;
     /// Whether a process or thread has this id (CMSG 3).
     fn is_process(&self, pid: i32) -> bool;
+}
+
+/// Makes descriptors of what a receive brings.
+pub trait Install {
+    /// A descriptor of a file, or EMFILE. It takes over the attachment's reference; a peeked file's
+    /// stays in the queue, so it takes one of its own.
+    fn file(&mut self, file: Attachment, cloexec: bool, peeked: bool) -> Result<i32, Errno>;
+    /// A pidfd of a process that may be gone, or EMFILE.
+    fn pidfd(&mut self, pid: i32) -> Result<i32, Errno>;
 }
 
 /// Checks the control data of sendmsg, message by message, and puts what it says into `sending`
@@ -149,20 +161,47 @@ impl Writer<'_, '_> {
         }
         installed
     }
+
+    /// The time of a message, of the type that the option has (RCMSG 1): when it was sent, if it
+    /// was asked for then, else now.
+    fn put_time(&mut self, socket: &Socket, receiving: &Receiving, now: Duration) {
+        let stamping = socket.rare.as_ref().map_or(Stamping::default(), |rare| rare.stamping);
+        if !stamping.on || !receiving.stamped {
+            return;
+        }
+        let time = receiving.stamp.map_or(now, |stamp| Duration::from_nanos(stamp.get()));
+        let (kind, fraction) = match (stamping.nanoseconds, stamping.new) {
+            (false, false) => (SO_TIMESTAMP, time.subsec_micros()),
+            (false, true) => (SO_TIMESTAMP_NEW, time.subsec_micros()),
+            (true, false) => (SO_TIMESTAMPNS, time.subsec_nanos()),
+            (true, true) => (SO_TIMESTAMPNS_NEW, time.subsec_nanos()),
+        };
+        let words = [time.as_secs().to_ne_bytes(), u64::from(fraction).to_ne_bytes()];
+        self.put(kind, words.as_flattened());
+    }
+
+    /// SCM_PIDFD of the process that sent what was received (RCMSG 3, 6, 10).
+    fn put_pidfd(&mut self, pid: i32, install: &mut dyn Install) {
+        if self.room() < HEADER + 4 {
+            self.flags |= RecvFlags::CTRUNC;
+        } else if pid != 0 && self.out.buffer.is_ok() {
+            // RCMSG 10: with a full table the message holds the error.
+            let number = install.pidfd(pid).unwrap_or_else(|errno| -errno.raw());
+            self.put(SCM_PIDFD, &number.to_ne_bytes());
+        }
+    }
 }
 
 impl Sockets {
     /// Ends a recvmsg that succeeded: writes its control messages (RCMSG) and returns `msg_flags`.
-    ///
-    /// `install(file, cloexec, peeked)` makes a descriptor of a file, or says EMFILE. It takes over
-    /// the attachment's reference; a peeked file's stays in the queue, so it takes one of its own.
     pub fn deliver(
         &mut self,
         key: SocketKey,
         receiving: Receiving,
         control: &mut ControlOut<'_>,
         flags: RecvFlags,
-        install: &mut dyn FnMut(Attachment, bool, bool) -> Result<i32, Errno>,
+        now: Duration,
+        install: &mut dyn Install,
     ) -> RecvFlags {
         control.len = 0;
         let cloexec = flags.contains(RecvFlags::CMSG_CLOEXEC);
@@ -176,6 +215,7 @@ impl Sockets {
         let is_null = control.buffer.as_ref().is_ok_and(|buffer| buffer.is_empty());
         let mut writer = Writer { out: control, flags: shown };
         let mut installed = 0;
+        writer.put_time(socket, &receiving, now);
         if is_null && (socket.identifies() || !receiving.files.is_empty()) {
             // SRECV 8.
             writer.flags |= RecvFlags::CTRUNC;
@@ -185,8 +225,13 @@ impl Sockets {
                 writer.put(SCM_CREDENTIALS, &credentials.to_bytes());
             }
             if !receiving.files.is_empty() {
-                let mut install = |file| install(file, cloexec, receiving.peeked);
-                installed = writer.put_rights(&receiving.files, &mut install);
+                let mut file = |file| install.file(file, cloexec, receiving.peeked);
+                installed = writer.put_rights(&receiving.files, &mut file);
+            }
+            if socket.switches.contains(Switches::PASSPIDFD) {
+                // SRECV 18: none at the end of a stream.
+                let pid = receiving.credentials.map_or(0, |credentials| credentials.pid);
+                writer.put_pidfd(pid, install);
             }
         }
         if is_stream && socket.switches.contains(Switches::INQ) {

@@ -36,6 +36,7 @@ mod send;
 mod shutdown;
 mod snapshot;
 mod socket;
+mod stored;
 mod waiting;
 mod watch;
 
@@ -53,9 +54,10 @@ pub use call::{
     Attachment, Caller, Cause, Destination, File, Incoming, Name, NameKey, Outgoing, Receiving,
     SendTo, Sending, Stop, WaitReason, Waiting,
 };
-pub use control::{Resolve, parse_control};
+pub use control::{Install, Resolve, parse_control};
 use flight::Flight;
 use names::Space;
+pub(crate) use options::put;
 use socket::Socket;
 pub use watch::{Flow, Part, Touch, Watch};
 

@@ -7,16 +7,17 @@ use afunix::options::*;
 use afunix::{AF_UNIX, Errno, SocketType, Ucred};
 
 use super::socket::{State, Switches};
-use super::{Caller, Part, SocketKey, Sockets, Touch};
+use super::{Caller, Part, SocketKey, Sockets, Touch, stored};
 use crate::profile::Planted;
 use crate::wait::Tickets;
 
-/// SO_PEERNAME, which is not for programs: they have getpeername.
-const SO_PEERNAME: i32 = 28;
 /// Bytes of `struct timeval`.
 const TIMEVAL: usize = 16;
 /// The most that a buffer can be forced to.
 const BUFFER_MAX: u32 = i32::MAX as u32 / 2;
+
+/// What filters can do, as a number.
+const BPF_EXTENSIONS: i32 = 64;
 
 /// The switch of an option that is on or off.
 fn switch(option: i32) -> Option<Switches> {
@@ -32,15 +33,12 @@ fn switch(option: i32) -> Option<Switches> {
     })
 }
 
-/// SO_PASSSEC: accepted and inherited; without a security module it delivers nothing.
-const SO_PASSSEC: i32 = 34;
-
 fn first_word(value: &[u8]) -> Option<i32> {
     value.first_chunk::<4>().map(|bytes| i32::from_ne_bytes(*bytes))
 }
 
 /// Writes as much of an option's value as was asked for (OPT 1).
-fn put(value: &mut OptionOut<'_>, bytes: &[u8]) -> Result<(), Errno> {
+pub(crate) fn put(value: &mut OptionOut<'_>, bytes: &[u8]) -> Result<(), Errno> {
     let asked = usize::try_from(value.len).map_err(|_| Errno::INVAL)?;
     let len = asked.min(bytes.len());
     value.buffer[..len].copy_from_slice(&bytes[..len]);
@@ -49,6 +47,12 @@ fn put(value: &mut OptionOut<'_>, bytes: &[u8]) -> Result<(), Errno> {
 }
 
 impl Sockets {
+    /// The process that SO_PEERPIDFD is about, if SO_PEERCRED knows one.
+    pub fn peer_pid(&mut self, key: SocketKey) -> Option<i32> {
+        self.watch.touch(Part::State(key), Touch::Read);
+        Some(self.own(key).peer_credentials?.pid)
+    }
+
     /// getsockopt(2): EOPNOTSUPP for another level, ENOPROTOOPT, EINVAL for a negative length.
     /// ENODATA, ERANGE for SO_PEERGROUPS. SO_PEERPIDFD makes a descriptor, so it is the caller's.
     pub fn getsockopt(
@@ -89,7 +93,8 @@ impl Sockets {
             SO_SNDLOWAT => 1,
             SO_PEEK_OFF => socket.peek_offset,
             SO_ACCEPTCONN => i32::from(socket.state == State::Listening),
-            SO_REUSEPORT => 0,
+            SO_REUSEPORT | SO_BSDCOMPAT | SO_ZEROCOPY | SO_INCOMING_NAPI_ID | SO_RESERVE_MEM => 0,
+            SO_BPF_EXTENSIONS => BPF_EXTENSIONS,
             _ => return self.get_long(key, option, value),
         };
         put(value, &word.to_ne_bytes())
@@ -125,8 +130,8 @@ impl Sockets {
                 let (on, seconds) = socket.rare.as_ref().map_or((0, 0), |rare| rare.linger);
                 put(value, &[on.to_ne_bytes(), seconds.to_ne_bytes()].concat())
             }
-            SO_RCVTIMEO => put(value, &timeval(socket.receive_timeout())),
-            SO_SNDTIMEO => put(value, &timeval(socket.send_timeout())),
+            SO_RCVTIMEO | SO_RCVTIMEO_NEW => put(value, &timeval(socket.receive_timeout())),
+            SO_SNDTIMEO | SO_SNDTIMEO_NEW => put(value, &timeval(socket.send_timeout())),
             SO_PEERNAME => {
                 let peer = socket.peer.ok_or(Errno::NOTCONN)?;
                 let mut name = (AF_UNIX as u16).to_ne_bytes().to_vec();
@@ -137,7 +142,20 @@ impl Sockets {
                 }
                 put(value, &name)
             }
-            _ => Err(Errno::NOPROTOOPT),
+            SO_COOKIE if value.len < 8 => Err(Errno::INVAL),
+            SO_COOKIE => put(value, &socket.id.to_ne_bytes()),
+            SO_NETNS_COOKIE if value.len != 8 => Err(Errno::INVAL),
+            SO_NETNS_COOKIE => put(value, &u64::from(socket.netns + 1).to_ne_bytes()),
+            SO_MEMINFO => {
+                // OPT 12: rmem_alloc, rcvbuf, wmem_alloc, sndbuf; the other five are for others.
+                let counts = [0, socket.receive_buffer, socket.send_memory, socket.send_buffer];
+                let mut bytes = [0; 9 * 4];
+                for (place, count) in bytes.chunks_exact_mut(4).zip(counts) {
+                    place.copy_from_slice(&count.to_ne_bytes());
+                }
+                put(value, &bytes)
+            }
+            _ => stored::get(socket.rare.as_deref(), option, value),
         }
     }
 
@@ -168,6 +186,13 @@ impl Sockets {
                 _ => Err(Errno::INVAL),
             };
         }
+        if option == SO_BINDTODEVICE {
+            // The one option that takes less than a word.
+            return match value.first() {
+                None | Some(0) => Ok(()),
+                Some(_) => Err(Errno::NODEV),
+            };
+        }
         let word = first_word(value).ok_or(Errno::INVAL)?;
         if let Some(switch) = switch(option) {
             socket.switches.set(switch, word != 0);
@@ -190,11 +215,13 @@ impl Sockets {
                 let linger = &mut socket.rare_mut().linger;
                 *linger = if word == 0 { (0, linger.1) } else { (1, seconds) };
             }
-            SO_RCVTIMEO | SO_SNDTIMEO => return self.set_timeout(key, option, value),
+            SO_RCVTIMEO | SO_SNDTIMEO | SO_RCVTIMEO_NEW | SO_SNDTIMEO_NEW => {
+                return self.set_timeout(key, option, value);
+            }
             SO_SNDBUF | SO_RCVBUF | SO_SNDBUFFORCE | SO_RCVBUFFORCE => {
                 return self.set_buffer(tickets, caller, key, option, word);
             }
-            _ => return Err(Errno::NOPROTOOPT),
+            _ => return stored::set(socket, caller.superuser, option, word, value),
         }
         Ok(())
     }
@@ -221,6 +248,8 @@ impl Sockets {
         let bytes = if forced { value.max(0) as u32 } else { (value as u32).min(most) };
         let bytes = (bytes.min(BUFFER_MAX) * 2).max(least);
         let socket = self.own(key);
+        let by_hand = if sends { 1 } else { 2 };
+        stored::lock_buffer(socket, by_hand);
         if !sends {
             socket.receive_buffer = bytes;
             return Ok(());
@@ -257,7 +286,7 @@ impl Sockets {
         };
         let rare = self.own(key).rare_mut();
         match option {
-            SO_RCVTIMEO => rare.receive_timeout = timeout,
+            SO_RCVTIMEO | SO_RCVTIMEO_NEW => rare.receive_timeout = timeout,
             _ => rare.send_timeout = timeout,
         }
         Ok(())

@@ -83,6 +83,7 @@ impl Sockets {
             receiving.flags |= RecvFlags::TRUNC;
         }
         receiving.credentials = Some(buffer.credentials);
+        (receiving.stamp, receiving.stamped) = (buffer.stamp, true);
         let start = socket.queue.extent(0, index);
         let mut sink = Sink::new(into.data, 0);
         let copied = socket.queue.copy_out((index, start), skip, count, &mut sink);

@@ -415,6 +415,7 @@ impl Sockets {
             user: caller.uid,
             urgent,
             peeked: false,
+            stamp: receiver.stamp(caller.now),
             files,
         };
         if self.watch.flowing {

@@ -1,6 +1,7 @@
 //! One socket: its fields, and what follows from them alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use afunix::{Errno, SocketType, Ucred};
@@ -71,6 +72,22 @@ pub(super) struct Rare {
     /// SO_LINGER: (on, seconds).
     pub(super) linger: (i32, i32),
     pub(super) peer_groups: Box<[u32]>,
+    pub(super) stamping: Stamping,
+    /// Options that do nothing but read back, by number, where they are not what they were.
+    pub(super) stored: BTreeMap<i32, i64>,
+}
+
+/// What SO_TIMESTAMP and its kin have set (RCMSG 1).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Stamping {
+    /// The time comes with each message.
+    pub(super) on: bool,
+    /// One of the `_NEW` options was the last to be switched on.
+    pub(super) new: bool,
+    /// As `struct timespec`.
+    pub(super) nanoseconds: bool,
+    /// SO_TIMESTAMPING.
+    pub(super) flags: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -170,6 +187,12 @@ impl Socket {
 
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// The time for a message that comes now, if it is asked for.
+    pub(super) fn stamp(&self, now: Duration) -> Option<NonZeroU64> {
+        let asked = self.rare.as_ref().is_some_and(|rare| rare.stamping.on);
+        if asked { NonZeroU64::new(now.as_nanos() as u64) } else { None }
     }
 
     /// Whether credentials come with what it receives.

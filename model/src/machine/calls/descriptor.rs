@@ -119,6 +119,7 @@ impl Machine {
         match kind {
             Kind::Path(_) => return Err(Errno::BADF),
             // CREATE 10
+            Kind::Process(_) if flags & DIRECT != 0 => return Err(Errno::INVAL),
             Kind::Socket(_) | Kind::Null(_) | Kind::Console(_) if flags & DIRECT != 0 => {
                 return Err(Errno::INVAL);
             }
@@ -174,6 +175,7 @@ impl Machine {
         let state = &mut self.files[file];
         match state.kind {
             // CREATE 7; the console is a terminal.
+            Kind::Process(_) => return Err(Errno::SPIPE),
             Kind::Socket(_) | Kind::Console(_) | Kind::Path(_) => return Err(Errno::SPIPE),
             // /dev/null is always at its beginning.
             Kind::Null(_) => return Ok(0),
@@ -201,6 +203,7 @@ impl Machine {
                 gid: state.socket_inode.gid,
                 size: 0,
             },
+            Kind::Process(pid) => super::pidfd::stat(pid),
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 self.footprint.push((Object::Inode(inode), Access::Read));
                 self.tree.stat(inode)
@@ -214,6 +217,7 @@ impl Machine {
         let file = self.file_of(cx, fd)?;
         let walker = super::path::walker(&self.processes, cx);
         match self.files[file].kind {
+            Kind::Process(_) => return Err(Errno::OPNOTSUPP),
             Kind::Socket(_) => {
                 let inode = &mut self.files[file].socket_inode;
                 if !walker.is_root() && walker.who.uid != inode.uid {

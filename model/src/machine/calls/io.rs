@@ -54,7 +54,11 @@ impl Machine {
         }
         check_vector(state, data.len(), data.iter().map(SegmentMut::len))?;
         let (kind, offset) = (state.kind, state.offset);
-        let Kind::Inode(inode) = kind else { return Ok(0) };
+        let inode = match kind {
+            Kind::Inode(inode) => inode,
+            Kind::Process(_) => return Err(Errno::INVAL),
+            _ => return Ok(0),
+        };
         if self.tree[inode].is_directory() {
             // readv of nothing ends before the file is asked.
             let nothing = vector && data.iter().all(SegmentMut::is_empty);
@@ -109,6 +113,7 @@ impl Machine {
             Kind::Null(_) => total(data.iter().map(Segment::len)),
             Kind::Console(_) => self.write_console(data),
             Kind::Inode(inode) => self.write_inode(cx, file, inode, data),
+            Kind::Process(_) => Err(Errno::INVAL),
             Kind::Socket(_) | Kind::Path(_) => Err(Errno::INVAL),
         }
     }

@@ -7,7 +7,6 @@ use afunix::{
 };
 use slotmap::SlotMap;
 
-use super::super::descriptors::Descriptor;
 use super::super::file::{FileId, Kind, OpenFile};
 use super::super::process::{InCallState, Numbered, Process, Thread};
 use super::super::{Access, Cx, Flow, Machine, Object, Settled, Why};
@@ -235,21 +234,8 @@ impl Machine {
         control: &mut ControlOut<'_>,
         flags: RecvFlags,
     ) -> RecvFlags {
-        let process = self.processes.get_mut(cx.pid.0).expect("the caller is a process");
-        let (files, footprint) = (&mut self.files, &mut self.footprint);
-        let mut install = |attachment: Attachment, cloexec: bool, peeked: bool| {
-            let file = FileId::of(attachment.file);
-            footprint.push((Object::Numbers(cx.pid), Access::Write));
-            let limit = process.limits.descriptors;
-            let number = process.descriptors.insert(Descriptor { file, cloexec }, 0, limit)?;
-            footprint.push((Object::Descriptor(cx.pid, number), Access::Write));
-            files[file].references += 1;
-            if !peeked {
-                files[file].in_flight -= 1;
-            }
-            Ok(number)
-        };
-        self.sockets.deliver(socket, receiving, control, flags, &mut install)
+        let (sockets, mut installer) = self.installer(cx);
+        sockets.deliver(socket, receiving, control, flags, cx.now, &mut installer)
     }
 
     /// Where an address leads to: the path is walked now (BIND 8).

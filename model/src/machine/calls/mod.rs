@@ -7,6 +7,7 @@ mod descriptor;
 mod io;
 mod message;
 mod path;
+mod pidfd;
 mod poll;
 mod process;
 mod socket;
@@ -14,6 +15,7 @@ mod socket;
 use std::slice;
 
 use afunix::net::Fd;
+use afunix::options::{SO_PEERPIDFD, SOL_SOCKET};
 use afunix::{Call, Errno, SendFlags};
 
 use super::file::{FileId, Kind};
@@ -87,6 +89,9 @@ impl Machine {
             }
             Call::Getsockopt { fd, level, option, value } => {
                 let (_, socket) = self.socket_of(cx, *fd)?;
+                if (*level, *option) == (SOL_SOCKET, SO_PEERPIDFD) {
+                    return self.peer_pidfd(cx, socket, value);
+                }
                 self.sockets.getsockopt(socket, *level, *option, value).map(|()| 0)
             }
             Call::Setsockopt { fd, level, option, value } => {
@@ -190,6 +195,7 @@ fn caller(processes: &Numbered<Process>, cx: Cx) -> Caller<'_> {
         groups: &process.credentials.groups,
         superuser: process.is_root(),
         descriptor_limit: process.limits.descriptors,
+        now: cx.now,
         netns: 0,
     }
 }

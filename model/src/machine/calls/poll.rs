@@ -59,6 +59,7 @@ impl Machine {
     fn readiness(&mut self, file: FileId) -> Readiness {
         match self.files[file].kind {
             Kind::Socket(socket) => self.sockets.readiness(socket),
+            Kind::Process(pid) => self.pidfd_readiness(pid),
             Kind::Path(_) => Readiness::NVAL,
             Kind::Inode(_) | Kind::Null(_) | Kind::Console(_) => ALWAYS,
         }
@@ -82,10 +83,14 @@ impl Machine {
             let Some(fd) = entry.fd else { continue };
             let Some(file) = self.polled_file(cx, fd.number()) else { continue };
             polled.push(file);
-            if let Kind::Socket(socket) = self.files[file].kind {
-                let events = entry.events | UNASKED;
-                self.sockets.enrol_poll(&self.tickets, ticket, socket, events);
-                sockets.push(socket);
+            match self.files[file].kind {
+                Kind::Socket(socket) => {
+                    let events = entry.events | UNASKED;
+                    self.sockets.enrol_poll(&self.tickets, ticket, socket, events);
+                    sockets.push(socket);
+                }
+                Kind::Process(pid) => self.enrol_at_end(pid, ticket),
+                _ => {}
             }
         }
         // The only socket there is, or none: a poll of many waits at no one of them.

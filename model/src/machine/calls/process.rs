@@ -75,7 +75,7 @@ impl Machine {
         if let Some(child) = mine.find(is_over) {
             self.touch(Object::Process(child), Access::Write);
             self.process_mut(cx).children.remove(&child);
-            *status = self.processes.remove(child.0).and_then(|process| process.ended);
+            *status = self.reap(child).and_then(|process| process.ended);
             return Flow::Done(Ok(child.0 as usize));
         }
         match cx.why {

@@ -20,6 +20,7 @@ pub(super) const USER: Caller<'static> = Caller {
     groups: &[],
     superuser: false,
     descriptor_limit: 1024,
+    now: std::time::Duration::ZERO,
     netns: 0,
 };
 

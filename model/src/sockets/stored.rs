@@ -1,0 +1,177 @@
+//! Options that AF_UNIX stores like any other family and that change nothing it does, and those
+//! for timestamps.
+
+use afunix::Errno;
+use afunix::call::OptionOut;
+use afunix::options::*;
+
+use super::options::put;
+use super::socket::{Rare, Socket, Stamping};
+
+/// The highest SO_PRIORITY for everybody.
+const PRIORITY_MAX: i32 = 6;
+/// SO_BUF_LOCK: both bits.
+const BUFFER_LOCKS: i32 = 3;
+/// SO_BUSY_POLL_BUDGET fits 16 bits.
+const BUDGET_MAX: i32 = 65535;
+/// Bytes of `struct sock_fprog`, which a filter is attached with.
+const FILTER_PROGRAM: usize = 16;
+
+/// What a stored option reads before it was ever set; `None` if it is no stored option.
+fn default_of(option: i32) -> Option<i64> {
+    Some(match option {
+        SO_INCOMING_CPU | SO_MAX_PACING_RATE => -1,
+        _ if is_boolean(option) => 0,
+        SO_PRIORITY | SO_MARK | SO_BUSY_POLL | SO_BINDTOIFINDEX | SO_BUF_LOCK => 0,
+        _ => return None,
+    })
+}
+
+/// Whether it reads back 0 or 1 (OPT 11).
+fn is_boolean(option: i32) -> bool {
+    matches!(
+        option,
+        SO_DEBUG
+            | SO_DONTROUTE
+            | SO_BROADCAST
+            | SO_NO_CHECK
+            | SO_RXQ_OVFL
+            | SO_WIFI_STATUS
+            | SO_NOFCS
+            | SO_LOCK_FILTER
+            | SO_SELECT_ERR_QUEUE
+            | SO_PREFER_BUSY_POLL
+            | SO_RCVMARK
+            | SO_RCVPRIORITY
+    )
+}
+
+fn read(rare: Option<&Rare>, option: i32) -> Option<i64> {
+    let stored = rare.and_then(|rare| rare.stored.get(&option).copied());
+    stored.or_else(|| default_of(option))
+}
+
+/// getsockopt(2) of what is not known elsewhere: ENOPROTOOPT, EOPNOTSUPP.
+pub(super) fn get(
+    rare: Option<&Rare>,
+    option: i32,
+    value: &mut OptionOut<'_>,
+) -> Result<(), Errno> {
+    let stamping = rare.map_or(Stamping::default(), |rare| rare.stamping);
+    let word = match option {
+        SO_TXREHASH => return Err(Errno::OPNOTSUPP),
+        SO_BINDTODEVICE | SO_ATTACH_FILTER => return put(value, &[]),
+        SO_MAX_PACING_RATE => {
+            let rate = read(rare, option).unwrap_or_default() as u64;
+            let word = u32::try_from(rate).unwrap_or(u32::MAX);
+            let long = value.len >= 8;
+            return if long {
+                put(value, &rate.to_ne_bytes())
+            } else {
+                put(value, &word.to_ne_bytes())
+            };
+        }
+        SO_TIMESTAMPING | SO_TIMESTAMPING_NEW => {
+            let shown = option == SO_TIMESTAMPING || stamping.new;
+            let flags = if shown { stamping.flags } else { 0 };
+            return put(value, &u64::from(flags).to_ne_bytes());
+        }
+        SO_TIMESTAMP => i32::from(stamping.on && !stamping.new && !stamping.nanoseconds),
+        SO_TIMESTAMPNS => i32::from(stamping.nanoseconds && !stamping.new),
+        // Also with SO_TIMESTAMPNS_NEW.
+        SO_TIMESTAMP_NEW => i32::from(stamping.on && stamping.new),
+        SO_TIMESTAMPNS_NEW => i32::from(stamping.nanoseconds && stamping.new),
+        _ => read(rare, option).ok_or(Errno::NOPROTOOPT)? as i32,
+    };
+    put(value, &word.to_ne_bytes())
+}
+
+/// setsockopt(2) of what is not known elsewhere. `word` is the beginning of `value`. EINVAL, EPERM,
+/// EACCES, ENOENT, EFAULT, EOPNOTSUPP, ENOPROTOOPT.
+pub(super) fn set(
+    socket: &mut Socket,
+    superuser: bool,
+    option: i32,
+    word: i32,
+    value: &[u8],
+) -> Result<(), Errno> {
+    let mut new = i64::from(word);
+    match option {
+        SO_TIMESTAMP | SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
+            stamp(&mut socket.rare_mut().stamping, option, word != 0);
+            return Ok(());
+        }
+        SO_TIMESTAMPING | SO_TIMESTAMPING_NEW => {
+            check_stamping(word)?;
+            let stamping = &mut socket.rare_mut().stamping;
+            stamping.flags = word as u32;
+            stamping.new = option == SO_TIMESTAMPING_NEW;
+            return Ok(());
+        }
+        SO_BSDCOMPAT | SO_CNX_ADVICE => return Ok(()),
+        SO_BUSY_POLL_BUDGET if !(0..=BUDGET_MAX).contains(&word) => return Err(Errno::INVAL),
+        SO_BUSY_POLL_BUDGET if word > 0 && !superuser => return Err(Errno::PERM),
+        SO_BUSY_POLL_BUDGET => return Ok(()),
+        SO_RESERVE_MEM if word < 0 => return Err(Errno::INVAL),
+        SO_ZEROCOPY | SO_TXREHASH | SO_RESERVE_MEM => return Err(Errno::OPNOTSUPP),
+        SO_ATTACH_FILTER if value.len() != FILTER_PROGRAM => return Err(Errno::INVAL),
+        // The program lies where no backend but the kernel can look.
+        SO_ATTACH_FILTER => return Err(Errno::FAULT),
+        SO_DETACH_FILTER => {
+            let locked = read(socket.rare.as_deref(), SO_LOCK_FILTER) == Some(1);
+            return Err(if locked { Errno::PERM } else { Errno::NOENT });
+        }
+        SO_DEBUG if word != 0 && !superuser => return Err(Errno::ACCES),
+        SO_PREFER_BUSY_POLL if word != 0 && !superuser => return Err(Errno::PERM),
+        SO_PRIORITY if !(0..=PRIORITY_MAX).contains(&word) && !superuser => {
+            return Err(Errno::PERM);
+        }
+        SO_MARK if !superuser => return Err(Errno::PERM),
+        SO_LOCK_FILTER if word == 0 && read(socket.rare.as_deref(), option) == Some(1) => {
+            return Err(Errno::PERM);
+        }
+        SO_BUSY_POLL | SO_BINDTOIFINDEX if word < 0 => return Err(Errno::INVAL),
+        SO_BUF_LOCK if word & !BUFFER_LOCKS != 0 => return Err(Errno::INVAL),
+        SO_MAX_PACING_RATE => {
+            new = match value.first_chunk::<8>() {
+                Some(long) if value.len() == 8 => i64::from_ne_bytes(*long),
+                _ if word == -1 => -1,
+                _ => i64::from(word as u32),
+            };
+        }
+        _ if is_boolean(option) => new = i64::from(word != 0),
+        _ => {}
+    }
+    default_of(option).ok_or(Errno::NOPROTOOPT)?;
+    socket.rare_mut().stored.insert(option, new);
+    Ok(())
+}
+
+/// SO_SNDBUF (1) or SO_RCVBUF (2) was set by hand: SO_BUF_LOCK shows it.
+pub(super) fn lock_buffer(socket: &mut Socket, bit: i64) {
+    *socket.rare_mut().stored.entry(SO_BUF_LOCK).or_default() |= bit;
+}
+
+/// The last one that was switched on counts; switching any off ends it.
+fn stamp(stamping: &mut Stamping, option: i32, on: bool) {
+    stamping.on = on;
+    stamping.nanoseconds = on && matches!(option, SO_TIMESTAMPNS | SO_TIMESTAMPNS_NEW);
+    if on {
+        stamping.new = matches!(option, SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW);
+    }
+}
+
+/// Flags of SO_TIMESTAMPING that need others, or a device.
+fn check_stamping(flags: i32) -> Result<(), Errno> {
+    const OPT_ID: i32 = 1 << 7;
+    const OPT_TSONLY: i32 = 1 << 11;
+    const OPT_STATS: i32 = 1 << 12;
+    const BIND_PHC: i32 = 1 << 15;
+    const OPT_ID_TCP: i32 = 1 << 16;
+    const ALL: i32 = (1 << 19) - 1;
+    let lacks = |flag: i32, needed: i32| flags & flag != 0 && flags & needed == 0;
+    if flags & !ALL != 0 || lacks(OPT_ID_TCP, OPT_ID) || lacks(OPT_STATS, OPT_TSONLY) {
+        return Err(Errno::INVAL);
+    }
+    if flags & BIND_PHC != 0 { Err(Errno::OPNOTSUPP) } else { Ok(()) }
+}
