@@ -1,6 +1,6 @@
 //! CONNECT: stream and seqpacket; DGCONN: datagram.
 
-use afunix::{Credentials, Errno, Host};
+use afunix::{Credentials, Errno, Host, OpenFlags};
 
 use super::{Case, as_stranger, start, table};
 use crate::calls::*;
@@ -19,6 +19,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "CONNECT 10" woken_by_close_not_by_shutdown,
         "CONNECT 11" accept_wakes_one_in_order,
         "CONNECT 11" close_wakes_all,
+        "CONNECT 12" by_a_handle,
         root "CONNECT 13" permissions,
         "CONNECT 14" listener_in_flight,
         "CONNECT 15" own_listen_during_connect,
@@ -350,4 +351,25 @@ fn permissions_are_checked_at_connect<H: Host>(h: &H) {
     assert_eq!(child.wait(), Ok(afunix::Exit::Status(0)));
     assert_eq!(recv(h, server, 9, DONTWAIT), Ok(b"one".to_vec()));
     assert_eq!(recv(h, server, 9, DONTWAIT), Ok(b"two".to_vec()));
+}
+
+fn by_a_handle<H: Host>(h: &H) {
+    let server = listener(h, STREAM, &path("s"), 9);
+    let handle = open(h, "s", OpenFlags::PATH).unwrap();
+    let link = |fd: i32| path(&format!("/proc/self/fd/{fd}"));
+    assert!(connected(h, STREAM, &link(handle)).is_ok());
+    unlink(h, "s").unwrap();
+    let client = connected(h, STREAM, &link(handle)).expect("also after unlink");
+    assert_eq!(getpeername(h, client), Ok(path("s")));
+    assert_eq!(connected(h, STREAM, &link(server)), Err(Errno::CONNREFUSED));
+    assert_eq!(connected(h, STREAM, &link(99)), Err(Errno::NOENT));
+    assert_eq!(connected(h, DGRAM, &link(handle)), Err(Errno::PROTOTYPE));
+    make_file(h, "f", b"");
+    let file = open(h, "f", OpenFlags::PATH).unwrap();
+    assert_eq!(connected(h, STREAM, &link(file)), Err(Errno::CONNREFUSED));
+    let receiver = bound(h, DGRAM, &path("d"));
+    let handle = open(h, "d", OpenFlags::PATH).unwrap();
+    let sender = socket(h, DGRAM).unwrap();
+    assert_eq!(send_to(h, sender, b"x", &link(handle)), Ok(1));
+    assert_eq!(recv(h, receiver, 9, DONTWAIT), Ok(b"x".to_vec()));
 }

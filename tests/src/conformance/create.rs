@@ -14,7 +14,9 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "CREATE 5" pair_errors_in_order,
         "CREATE 6" file_mode,
         "CREATE 7" not_a_file,
+        "CREATE 7" not_opened_again,
         "CREATE 8" lowest_numbers,
+        root "CREATE 9" chown_is_not_inherited,
         "CREATE 10" other_calls,
         "ADDR 1" lengths_and_families,
         "ADDR 2" paths_end_at_nul,
@@ -280,4 +282,26 @@ fn other_calls<H: Host>(h: &H) {
     let mut call = Call::Getdents { fd, entries: &mut entries };
     assert_eq!(h.call(&mut call), Err(Errno::NOTDIR));
     assert_eq!(stat(h, "s").map(|stat: Stat| stat.size), Ok(0));
+}
+
+fn not_opened_again<H: Host>(h: &H) {
+    let (a, _b) = pair(h, STREAM);
+    let link = format!("/proc/self/fd/{a}");
+    assert_eq!(open(h, &link, OpenFlags::RDWR), Err(Errno::NXIO));
+    assert_eq!(open(h, "/proc/self/fd/99", OpenFlags::RDWR), Err(Errno::NOENT));
+    bound(h, STREAM, &path("s"));
+    assert_eq!(open(h, "s", OpenFlags::RDWR), Err(Errno::NXIO));
+    assert!(open(h, "s", OpenFlags::PATH).is_ok());
+}
+
+fn chown_is_not_inherited<H: Host>(h: &H) {
+    let fd = socket(h, STREAM).unwrap();
+    let link = format!("/proc/self/fd/{fd}");
+    let owner = |h: &H, uid, gid| h.call(&mut Call::Chown { path: link.as_bytes(), uid, gid });
+    assert_eq!(owner(h, 77, 88), Ok(0));
+    assert_eq!(owner(h, u32::MAX, 99), Ok(0));
+    let stat_of = |stat: Stat| (stat.uid, stat.gid);
+    assert_eq!(fstat(h, fd).map(stat_of), Ok((77, 99)));
+    bind(h, fd, &path("s")).unwrap();
+    assert_eq!(stat(h, "s").map(stat_of), Ok((0, 0)), "the inode is its maker's");
 }

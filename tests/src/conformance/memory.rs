@@ -242,6 +242,7 @@ fn constants_of_the_profile<H: Host>(h: &H) {
     }
 }
 
+/// Who of them comes first each time is nobody's promise.
 fn writers_interleave_at_buffers<H: Host>(h: &H) {
     // Half of the least SO_SNDBUF less 64.
     const BUFFER: usize = 2240;
@@ -261,6 +262,4 @@ fn writers_interleave_at_buffers<H: Host>(h: &H) {
         assert!(buffer.iter().all(|byte| *byte == buffer[0]), "a buffer is of one writer");
     }
     assert_eq!(all.iter().filter(|byte| **byte == b'a').count(), EACH);
-    // The first has filled the memory and waits when the second comes: neither goes on alone.
-    assert!(all[..EACH].contains(&b'b'), "the second waits for no more than a buffer's memory");
 }

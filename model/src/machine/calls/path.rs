@@ -3,10 +3,10 @@
 use afunix::call::Stat;
 use afunix::{Errno, OpenFlags};
 
-use super::super::file::Kind;
+use super::super::file::{FileId, Kind};
 use super::super::fs::{Content, Cursor, InodeId, Last, Walker, Want};
 use super::super::process::{Numbered, Process};
-use super::super::{Cx, Machine};
+use super::super::{Access, Cx, Machine, Object};
 
 /// O_LARGEFILE, which every open of a 64-bit program has.
 const LARGEFILE: i32 = 0o100000;
@@ -34,7 +34,46 @@ pub(super) fn walker(processes: &Numbered<Process>, cx: Cx) -> Walker<'_> {
     }
 }
 
+/// Where a process finds its own descriptors as files: the one part of /proc that there is.
+const OWN_DESCRIPTORS: &[u8] = b"/proc/self/fd/";
+
 impl Machine {
+    /// The file that a path of [`OWN_DESCRIPTORS`] leads to, whatever became of its name; ENOENT if
+    /// the number is not open. `None`: it is another path.
+    pub(super) fn own_file(&mut self, cx: Cx, path: &[u8]) -> Option<Result<FileId, Errno>> {
+        let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+        let number = str::from_utf8(path[..end].strip_prefix(OWN_DESCRIPTORS)?).ok()?;
+        let number: i32 =
+            number.parse().ok().filter(|parsed: &i32| parsed.to_string() == number)?;
+        self.touch(Object::Descriptor(cx.pid, number), Access::Read);
+        let found = self.process(cx).descriptors.get(number);
+        Some(found.map(|descriptor| descriptor.file).map_err(|_| Errno::NOENT))
+    }
+
+    /// The inode that a path leads to, the last link followed. ENXIO for what has none of its own.
+    fn inode_at(&mut self, cx: Cx, path: &[u8]) -> Result<InodeId, Errno> {
+        if let Some(file) = self.own_file(cx, path) {
+            return self.files[file?].kind.inode().ok_or(Errno::NXIO);
+        }
+        self.tree.resolve(&walker(&self.processes, cx), path, true)
+    }
+
+    /// chown(2) of a socket's own inode, which fstat shows and bind does not look at (CREATE 9).
+    fn chown_socket(&mut self, cx: Cx, file: FileId, uid: u32, gid: u32) -> Result<(), Errno> {
+        let walker = walker(&self.processes, cx);
+        let inode = &mut self.files[file].socket_inode;
+        let keeps = |new: u32, old: u32| new == u32::MAX || new == old;
+        let is_own = walker.who.uid == inode.uid;
+        let may_gid = keeps(gid, inode.gid) || walker.in_group(gid);
+        if !walker.is_root() && !(is_own && keeps(uid, inode.uid) && may_gid) {
+            return Err(Errno::PERM);
+        }
+        inode.uid = if uid == u32::MAX { inode.uid } else { uid };
+        inode.gid = if gid == u32::MAX { inode.gid } else { gid };
+        self.touch(Object::File(file), Access::Write);
+        Ok(())
+    }
+
     /// open(2).
     pub(super) fn open(
         &mut self,
@@ -85,6 +124,17 @@ impl Machine {
         flags: OpenFlags,
         mode: u32,
     ) -> Result<(InodeId, bool), Errno> {
+        if let Some(file) = self.own_file(cx, path) {
+            // CREATE 7: a socket cannot be opened so.
+            let inode = self.files[file?].kind.inode().ok_or(Errno::NXIO)?;
+            if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
+                return Err(Errno::EXIST);
+            }
+            let walker = walker(&self.processes, cx);
+            let dir = self.tree.root();
+            self.tree.may_open(&walker, dir, inode, flags)?;
+            return Ok((inode, false));
+        }
         let walker = walker(&self.processes, cx);
         let creates = flags.contains(OpenFlags::CREAT);
         let exclusive = creates && flags.contains(OpenFlags::EXCL);
@@ -156,8 +206,8 @@ impl Machine {
     }
 
     pub(super) fn chmod(&mut self, cx: Cx, path: &[u8], mode: u32) -> Result<usize, Errno> {
+        let inode = self.inode_at(cx, path)?;
         let walker = walker(&self.processes, cx);
-        let inode = self.tree.resolve(&walker, path, true)?;
         self.tree.chmod(&walker, inode, mode).map(|()| 0)
     }
 
@@ -168,8 +218,13 @@ impl Machine {
         uid: u32,
         gid: u32,
     ) -> Result<usize, Errno> {
+        if let Some(Ok(file)) = self.own_file(cx, path)
+            && let Kind::Socket(_) = self.files[file].kind
+        {
+            return self.chown_socket(cx, file, uid, gid).map(|()| 0);
+        }
+        let inode = self.inode_at(cx, path)?;
         let walker = walker(&self.processes, cx);
-        let inode = self.tree.resolve(&walker, path, true)?;
         self.tree.chown(&walker, inode, uid, gid).map(|()| 0)
     }
 

@@ -129,8 +129,15 @@ impl Machine {
 
     /// What a socket is looked up by at a path: any inode that may be written to.
     pub(super) fn name_key(&mut self, cx: Cx, path: &[u8]) -> Result<NameKey, Errno> {
+        let found = match self.own_file(cx, path) {
+            // CONNECT 12: the inode of a socket itself is nobody's name.
+            Some(file) => self.files[file?].kind.inode().ok_or(Errno::CONNREFUSED)?,
+            None => {
+                let walker = super::path::walker(&self.processes, cx);
+                self.tree.resolve(&walker, path, true)?
+            }
+        };
         let walker = super::path::walker(&self.processes, cx);
-        let found = self.tree.resolve(&walker, path, true)?;
         let inode = &self.tree[found];
         // CONNECT 13
         walker.may(inode, Want::WRITE)?;
