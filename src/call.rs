@@ -128,6 +128,34 @@ pub struct DirEntry {
     pub file_type: u32,
 }
 
+/// One message of sendmmsg(2): `struct mmsghdr`.
+#[derive(Debug)]
+pub struct SendHeader<'b> {
+    /// Whom for.
+    pub name: RawName<'b>,
+    /// The bytes.
+    pub data: Vec<Segment<'b>>,
+    /// Control data.
+    pub control: RawControl<'b>,
+    /// Out: bytes sent, `msg_len`.
+    pub len: usize,
+}
+
+/// One message of recvmmsg(2): `struct mmsghdr`.
+#[derive(Debug)]
+pub struct RecvHeader<'b> {
+    /// Out: the sender's name.
+    pub name: NameOut,
+    /// Where the bytes go.
+    pub data: Vec<SegmentMut<'b>>,
+    /// Out: control data.
+    pub control: ControlOut<'b>,
+    /// Out: `msg_flags`.
+    pub flags_out: RecvFlags,
+    /// Out: bytes received, `msg_len`.
+    pub len: usize,
+}
+
 /// One system call.
 ///
 /// `'a` is the call's own lifetime, `'b` that of the memory it fills. `progress` is how far a call
@@ -242,6 +270,22 @@ pub enum Call<'a, 'b> {
         data: &'a [Segment<'b>],
         control: RawControl<'a>,
         flags: SendFlags,
+        progress: usize,
+    },
+    /// At most 1024 messages. `progress` counts those that are sent.
+    Sendmmsg {
+        fd: Fd<'a>,
+        messages: &'a mut [SendHeader<'b>],
+        flags: SendFlags,
+        progress: usize,
+    },
+    /// `timeout` is looked at after each message alone (SRECV 21). `progress` counts those that are
+    /// received.
+    Recvmmsg {
+        fd: Fd<'a>,
+        messages: &'a mut [RecvHeader<'b>],
+        flags: RecvFlags,
+        timeout: Option<Duration>,
         progress: usize,
     },
 
@@ -414,6 +458,8 @@ impl Call<'_, '_> {
             Call::Writev { .. } => "writev",
             Call::Sendto { .. } => "sendto",
             Call::Sendmsg { .. } => "sendmsg",
+            Call::Sendmmsg { .. } => "sendmmsg",
+            Call::Recvmmsg { .. } => "recvmmsg",
             Call::Close { .. } => "close",
             Call::Dup { .. } => "dup",
             Call::Dup2 { .. } => "dup2",
@@ -467,6 +513,8 @@ impl Call<'_, '_> {
             | Call::Writev { fd, .. }
             | Call::Sendto { fd, .. }
             | Call::Sendmsg { fd, .. }
+            | Call::Sendmmsg { fd, .. }
+            | Call::Recvmmsg { fd, .. }
             | Call::Close { fd }
             | Call::Dup { fd }
             | Call::Dup2 { fd, .. }
@@ -495,6 +543,8 @@ impl Call<'_, '_> {
                 | Call::Writev { .. }
                 | Call::Sendto { .. }
                 | Call::Sendmsg { .. }
+                | Call::Sendmmsg { .. }
+                | Call::Recvmmsg { .. }
                 | Call::Poll { .. }
                 | Call::Waitpid { .. }
                 | Call::Nanosleep { .. }

@@ -48,6 +48,8 @@ bitflags! {
         const WAITALL = 0x100;
         /// Ignored (DRECV 6).
         const ERRQUEUE = 0x2000;
+        /// recvmmsg: only the first message is waited for.
+        const WAITFORONE = 0x10000;
         /// Received descriptors close on exec.
         const CMSG_CLOEXEC = 0x40000000;
         const _ = !0;

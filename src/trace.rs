@@ -169,6 +169,8 @@ pub fn describe(call: &Call<'_, '_>) -> String {
         | Call::Sendmsg { .. } => {
             format!("{name}({fd}, {} bytes)", crate::fault::transfer_len(call))
         }
+        Call::Sendmmsg { messages, .. } => format!("{name}({fd}, {} messages)", messages.len()),
+        Call::Recvmmsg { messages, .. } => format!("{name}({fd}, {} messages)", messages.len()),
         Call::Setsockopt { option, .. } | Call::Getsockopt { option, .. } => {
             let option = crate::options::option_name(*option).unwrap_or("?");
             format!("{name}({fd}, {option})")

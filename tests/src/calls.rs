@@ -15,9 +15,13 @@ use afunix::{
 
 use crate::raw::{control as raw_control, fd as number};
 
+mod many;
+
 pub use afunix::control::{SCM_CREDENTIALS, SCM_PIDFD, SCM_RIGHTS};
 pub use afunix::options::*;
 pub use afunix::{SOCK_DGRAM as DGRAM, SOCK_SEQPACKET as SEQPACKET, SOCK_STREAM as STREAM};
+
+pub use many::{recvmmsg, sendmmsg};
 
 /// What a call comes back with.
 pub type Answer<T = usize> = Result<T, Errno>;
@@ -38,6 +42,8 @@ pub const TRUNC: i32 = 0x20;
 pub const DONTWAIT: i32 = 0x40;
 /// MSG_WAITALL.
 pub const WAITALL: i32 = 0x100;
+/// MSG_WAITFORONE.
+pub const WAITFORONE: i32 = 0x10000;
 /// shutdown: SHUT_RD.
 pub const RD: i32 = 0;
 /// shutdown: SHUT_WR.

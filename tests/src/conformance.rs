@@ -11,6 +11,7 @@ mod control;
 mod create;
 mod files;
 mod listen;
+mod many;
 mod memory;
 mod names;
 mod options;
@@ -65,6 +66,7 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
     all.extend(urgent::cases());
     all.extend(shut::cases());
     all.extend(options::cases());
+    all.extend(many::cases());
     all.extend(stored::cases());
     all.extend(pidfds::cases());
     all.extend(files::cases());

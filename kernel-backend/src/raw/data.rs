@@ -72,7 +72,7 @@ pub(super) fn sendto(
 }
 
 /// A message header with nothing in it.
-fn header() -> msghdr {
+pub(super) fn header() -> msghdr {
     // SAFETY: a msghdr is pointers and numbers (and padding, on some systems), for all of which 0
     // is a value.
     unsafe { std::mem::zeroed() }

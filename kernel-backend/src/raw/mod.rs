@@ -11,6 +11,7 @@ mod child;
 mod confine;
 mod data;
 mod file;
+mod many;
 mod memory;
 mod process;
 mod socket;
@@ -60,6 +61,10 @@ pub(crate) fn call(call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         Call::Sendto { fd, data, flags, name, .. } => data::sendto(*fd, data, *flags, *name),
         Call::Sendmsg { fd, name, data, control, flags, .. } => {
             data::sendmsg(*fd, *name, data, control, *flags)
+        }
+        Call::Sendmmsg { fd, messages, flags, .. } => many::sendmmsg(*fd, messages, *flags),
+        Call::Recvmmsg { fd, messages, flags, timeout, .. } => {
+            many::recvmmsg(*fd, messages, *flags, *timeout)
         }
         Call::Poll { fds, timeout } => data::poll(fds, *timeout),
         Call::Ioctl { fd, request, value } => data::ioctl(*fd, *request, value),

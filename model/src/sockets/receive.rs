@@ -171,6 +171,18 @@ impl Sockets {
         self.free_first(tickets, key);
     }
 
+    /// Clears the pending error and returns it.
+    pub fn take_error(&mut self, key: SocketKey) -> Result<(), Errno> {
+        self.watch.touch(Part::State(key), Touch::Write);
+        self.own(key).take_error()
+    }
+
+    /// Makes an error pending (SRECV 21).
+    pub fn put_error(&mut self, key: SocketKey, errno: Errno) {
+        self.watch.touch(Part::State(key), Touch::Write);
+        self.own(key).error = Some(errno);
+    }
+
     /// ioctl SIOCINQ: a stream's bytes, all of seqpacket's, of a datagram socket's the first
     /// message's; EINVAL on a listener (OPT 6).
     pub fn inq(&mut self, key: SocketKey) -> Result<i32, Errno> {

@@ -5,6 +5,7 @@
 
 mod descriptor;
 mod io;
+mod many;
 mod message;
 mod path;
 mod pidfd;
@@ -55,6 +56,12 @@ impl Machine {
                 let header = Some((&mut **control, &mut **flags_out));
                 let receipt = Receipt { name: Some(name), header, flags: *flags };
                 self.receive(cx, *fd, data, receipt, progress)
+            }
+            Call::Sendmmsg { fd, messages, flags, progress } => {
+                self.send_many(cx, *fd, messages, *flags, progress)
+            }
+            Call::Recvmmsg { fd, messages, flags, timeout, progress } => {
+                self.receive_many(cx, *fd, messages, *flags, *timeout, progress)
             }
             Call::Accept4 { fd, name, flags } => self.accept(cx, *fd, name, *flags),
             Call::Connect { fd, name } => self.connect(cx, *fd, *name),

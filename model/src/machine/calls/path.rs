@@ -65,7 +65,7 @@ impl Machine {
         let keeps = |new: u32, old: u32| new == u32::MAX || new == old;
         let is_own = walker.who.uid == inode.uid;
         let may_gid = keeps(gid, inode.gid) || walker.in_group(gid);
-        if !walker.is_root() && !(is_own && keeps(uid, inode.uid) && may_gid) {
+        if !(walker.is_root() || (is_own && keeps(uid, inode.uid) && may_gid)) {
             return Err(Errno::PERM);
         }
         inode.uid = if uid == u32::MAX { inode.uid } else { uid };
