@@ -1,17 +1,16 @@
 //! Generated programs of calls, in lock-step on the model and on the kernel.
 //!
 //! A *program* is a list of *steps*: a process, and a *request*, which is a call whose descriptors
-//! are
-//! *slots* ("what the third step made") instead of numbers. The model runs it first; that turns
+//! are *slots* ("what the third step made") instead of numbers. The model runs it first; that turns
 //! slots into numbers. Worker processes then make the very same calls on the kernel, and every
 //! *answer* (return value, errno, every byte written, and after it the readiness and queue sizes of
 //! all the process has open) is compared. The first difference is a *divergence*; it is shrunk to a
 //! short program that still shows one.
 //!
-//! No call waits: a step that the model would block is left out (so whether a call waits is compared
-//! one way only: a worker that blocks is a divergence). Two things of the kernel happen at their own time and are avoided: collecting cycles
-//! of sockets in flight (one type of socket per program may be sent and never carries), and names
-//! that the kernel draws by chance (compared as a bijection).
+//! No call waits: a step that the model would block is left out (so whether a call waits is
+//! compared one way only: a worker that blocks is a divergence). Two things of the kernel are kept
+//! out: cycles of sockets in flight, which it collects at a time of its own (one type of socket per
+//! program may be sent and never carries), and names drawn by chance (compared as a bijection).
 
 mod answer;
 mod compare;

@@ -10,8 +10,8 @@ const COST_OF_HANGING: u64 = 250;
 
 /// A small program with the same kind of difference as `program`.
 ///
-/// First the difference has to stay in the same call; then it may show in any, if only it is of the same
-/// kind: what a fault did is often seen earlier by a simpler call.
+/// First the difference has to stay in the same call; then it may show in any, if only it is of the
+/// same kind: what a fault did is often seen earlier by a simpler call.
 pub(super) fn shrink(
     runner: &mut Runner,
     program: Program,
