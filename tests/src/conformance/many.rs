@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use afunix::{Errno, Host, Segment};
+use afunix::call::SendHeader;
+use afunix::control::RawControl;
+use afunix::{Call, Errno, Host, RawName, Segment, SendFlags};
 
 use super::{Case, start, table};
 use crate::calls::*;
@@ -16,6 +18,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "SRECV 21" pending_error_comes_first,
         "SRECV 21" end_fills_every_slot,
         "OPT 9" many_are_sent,
+        "OPT 9" partial_send_is_the_last,
         "OPT 9" sends_wait_in_the_middle,
         "OPT 9" names_and_control,
     ]
@@ -164,16 +167,43 @@ fn many_are_sent<H: Host>(h: &H) {
     assert_eq!(sendmmsg(h, a, &two, DONTWAIT), Err(Errno::AGAIN));
 }
 
+/// One message, of several parts and with descriptors.
+fn header<'b>(data: &[Segment<'b>], control: RawControl<'b>) -> SendHeader<'b> {
+    SendHeader { name: RawName::NONE, data: data.to_vec(), control, len: 0 }
+}
+
+fn send_headers<H: Host>(h: &H, fd: i32, messages: &mut [SendHeader<'_>]) -> Answer {
+    let flags = SendFlags::empty();
+    h.call(&mut Call::Sendmmsg { fd: crate::raw::fd(fd), messages, flags, progress: 0 })
+}
+
+fn partial_send_is_the_last<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    let (buffer, rest) = (vec![0; 36_544], [Segment::Bytes(b"x")]);
+    let cut = [Segment::Bytes(&buffer), Segment::Fault(9)];
+    let mut messages = [header(&cut, RawControl::NONE), header(&rest, RawControl::NONE)];
+    assert_eq!(send_headers(h, a, &mut messages), Ok(1));
+    assert_eq!(messages[0].len, 36_544);
+    assert_eq!(inq(h, b), Ok(36_544));
+}
+
 fn sends_wait_in_the_middle<H: Host>(h: &H) {
     let (a, b) = pair(h, SEQPACKET);
     let waits = start(h, move |h| {
-        let one = [Segment::Bytes(b"x")];
-        sendmmsg(h, a, &one.repeat(300), 0).map(|all| all.len())
+        let (data, rights) = ([Segment::Bytes(b"x")], rights(&[0]));
+        let mut messages = Vec::new();
+        messages.resize_with(300, || header(&data, crate::raw::control(&rights)));
+        send_headers(h, a, &mut messages)
     });
     assert!(waits.waits(h));
     assert_eq!(receive(h, b, 278, 1).map(|all| all.len()), Ok(278));
     assert_eq!(waits.join(), Ok(300));
-    assert_eq!(receive(h, b, 278, 1).map(|all| all.len()), Ok(22));
+    for _ in 278..300 {
+        let message = recvmsg(h, b, 1, 64, DONTWAIT).unwrap();
+        let got = message.rights();
+        assert_eq!(got.len(), 1, "those after the wait are whole messages, too");
+        close(h, got[0]).unwrap();
+    }
 }
 
 fn names_and_control<H: Host>(h: &H) {
