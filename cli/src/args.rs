@@ -59,7 +59,8 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_enum, default_value_t = Faults::Portfolio)]
     pub(crate) faults: Faults,
     /// How many threads search; the result is the same
-    #[arg(long, default_value_t = default_jobs(), value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, default_value_t = default_jobs())]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) jobs: u32,
     /// Where a failure's tape, ladder and graph are written
     #[arg(long, default_value = "afunix-out")]

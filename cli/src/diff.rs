@@ -65,7 +65,8 @@ fn describe(summary: &Summary, seed: u64) -> String {
     let Summary { steps, programs, waiting, calls, errors } = summary;
     let _ = writeln!(
         text,
-        "no divergence: {steps} calls in {programs} programs, seed {seed} ({waiting} would have waited)"
+        "no divergence: {steps} calls in {programs} programs, seed {seed} \
+         ({waiting} would have waited)"
     );
     let _ = writeln!(text, "\ncall            made  succeeded");
     for (call, (made, succeeded)) in calls {
