@@ -153,8 +153,8 @@ fn statistics(campaign: &Campaign) -> String {
     let Campaign { runs, schedules, steps, calls, checked, .. } = campaign;
     let _ = writeln!(
         text,
-        "{runs} runs, {schedules} distinct schedules, {steps} steps, {calls} calls; {checked} runs made \
-         twice and found the same"
+        "{runs} runs, {schedules} distinct schedules, {steps} steps, {calls} calls; \
+         {checked} runs made twice and found the same"
     );
     let faults: Vec<String> = fault_counts(campaign)
         .into_iter()

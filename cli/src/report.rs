@@ -8,7 +8,7 @@ use afunix_viz::{LadderOptions, describe_cycle, ladder, table, wait_cycle};
 
 use crate::output::escape;
 
-/// A ladder with up to so many rows is shown whole on a terminal; the file has them all in any case.
+/// A ladder with up to so many rows is shown whole on a terminal; the file has them all.
 const WHOLE: usize = 70;
 /// Rows shown at the beginning and at the end of a longer one.
 const ENDS: usize = 16;
@@ -43,7 +43,7 @@ fn printed(text: &mut String, report: &Report) {
     }
 }
 
-/// The ladder of a recorded run: whole, and cut for a terminal to its ends and what is near a fault.
+/// The ladder of a recorded run: whole, and cut for a terminal to its ends and its faults.
 pub(crate) fn ladders(events: &[Event]) -> (String, String) {
     let whole = ladder(events, &LadderOptions::default());
     let rows: Vec<&str> = whole.lines().collect();

@@ -38,8 +38,8 @@ struct Shrinker<'a> {
     stop: &'a AtomicBool,
 }
 
-/// Shrinks a failing run in at most about `steps` steps, and until somebody sets `stop`. A run that did
-/// not fail is only made again.
+/// Shrinks a failing run in at most about `steps` steps, and until somebody sets `stop`. A run that
+/// did not fail is only made again.
 pub fn shrink(
     app: &App,
     options: &RunOptions,

@@ -43,7 +43,7 @@ pub struct ExploreOptions {
     pub jobs: usize,
     /// Every so many runs, one is made twice and compared; 0 for none.
     pub check_every: u64,
-    /// Steps that are spent on making a failing run simpler; 0 for not at all. (Steps, not time: the
+    /// Steps that are spent on making a failing run simpler; 0 for none. (Steps, not time: the
     /// same seed gives the same result on a slow machine.)
     pub shrink_steps: u64,
     /// Ends the campaign early when somebody sets it.
