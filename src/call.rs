@@ -179,6 +179,14 @@ pub enum Call<'a, 'b> {
         protocol: i32,
         fds: &'a mut [i32; 2],
     },
+    Pipe2 {
+        flags: OpenFlags,
+        fds: &'a mut [i32; 2],
+    },
+    Eventfd2 {
+        count: u32,
+        flags: i32,
+    },
     Bind {
         fd: Fd<'a>,
         name: RawName<'a>,
@@ -441,6 +449,8 @@ impl Call<'_, '_> {
         match self {
             Call::Socket { .. } => "socket",
             Call::Socketpair { .. } => "socketpair",
+            Call::Pipe2 { .. } => "pipe2",
+            Call::Eventfd2 { .. } => "eventfd2",
             Call::Bind { .. } => "bind",
             Call::Listen { .. } => "listen",
             Call::Accept4 { .. } => "accept4",

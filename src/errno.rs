@@ -78,6 +78,7 @@ errnos! {
     40 LOOP "Too many levels of symbolic links",
     61 NODATA "No data available",
     62 TIME "Timer expired",
+    65 NOPKG "Package not installed",
     71 PROTO "Protocol error",
     75 OVERFLOW "Value too large for defined data type",
     88 NOTSOCK "Socket operation on non-socket",

@@ -85,6 +85,8 @@ pub enum WaitReason {
     Child,
     /// The end of a thread.
     Thread,
+    /// Room in a pipe or an event counter.
+    Room,
     /// Time alone.
     Time,
 }

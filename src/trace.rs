@@ -171,6 +171,8 @@ pub fn describe(call: &Call<'_, '_>) -> String {
         }
         Call::Sendmmsg { messages, .. } => format!("{name}({fd}, {} messages)", messages.len()),
         Call::Recvmmsg { messages, .. } => format!("{name}({fd}, {} messages)", messages.len()),
+        Call::Pipe2 { flags, .. } => format!("{name}({:#o})", flags.bits()),
+        Call::Eventfd2 { count, flags } => format!("{name}({count}, {flags:#x})"),
         Call::Setsockopt { option, .. } | Call::Getsockopt { option, .. } => {
             let option = crate::options::option_name(*option).unwrap_or("?");
             format!("{name}({fd}, {option})")

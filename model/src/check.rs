@@ -40,6 +40,7 @@ impl Machine {
         self.check_processes()?;
         self.check_files()?;
         self.check_tree()?;
+        self.check_pipes()?;
         self.check_waits()?;
         self.check_sockets()
     }

@@ -15,6 +15,7 @@ pub(crate) fn words(reason: WaitReason) -> String {
         WaitReason::Connection => "a connection",
         WaitReason::Backlog => "room in the listener's backlog",
         WaitReason::Readiness => "readiness of a descriptor",
+        WaitReason::Room => "room in a pipe or counter",
         WaitReason::Child => "the end of a child",
         WaitReason::Thread => "the end of a thread",
         WaitReason::Time => "time",

@@ -166,6 +166,7 @@ pub(crate) fn reason_words(reason: WaitReason) -> &'static str {
         WaitReason::Connection => "a connection",
         WaitReason::Backlog => "room in the backlog",
         WaitReason::Readiness => "readiness",
+        WaitReason::Room => "room",
         WaitReason::Child => "the end of a child",
         WaitReason::Thread => "another thread",
         WaitReason::Time => "time",

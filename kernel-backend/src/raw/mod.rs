@@ -13,6 +13,7 @@ mod data;
 mod file;
 mod many;
 mod memory;
+mod pipe;
 mod process;
 mod socket;
 
@@ -37,6 +38,8 @@ pub(crate) fn call(call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         Call::Socketpair { domain, kind, protocol, fds } => {
             socket::socketpair(*domain, *kind, *protocol, fds)
         }
+        Call::Pipe2 { flags, fds } => pipe::pipe2(*flags, fds),
+        Call::Eventfd2 { count, flags } => pipe::eventfd2(*count, *flags),
         Call::Bind { fd, name } => socket::bind(*fd, *name),
         Call::Listen { fd, backlog } => socket::listen(*fd, *backlog),
         Call::Accept4 { fd, name, flags } => socket::accept4(*fd, name, *flags),

@@ -7,6 +7,7 @@
 use afunix::{Errno, OpenFlags, Pid};
 use slotmap::{Key, KeyData};
 
+use super::calls::{EventfdKey, PipeKey};
 use super::fs::InodeId;
 use super::{Access, Machine, Object};
 use crate::sockets::{File, SocketKey};
@@ -33,6 +34,10 @@ impl FileId {
 pub enum Kind {
     /// A socket.
     Socket(SocketKey),
+    /// An end of a pipe: the access mode says which.
+    Pipe(PipeKey),
+    /// An event counter.
+    Eventfd(EventfdKey),
     /// A regular file or a directory.
     Inode(InodeId),
     /// `/dev/null`: reads the end of file, takes every write.
@@ -49,7 +54,7 @@ impl Kind {
     /// The inode, if it refers to one.
     pub fn inode(self) -> Option<InodeId> {
         match self {
-            Kind::Process(_) | Kind::Socket(_) => None,
+            Kind::Socket(_) | Kind::Pipe(_) | Kind::Eventfd(_) | Kind::Process(_) => None,
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 Some(inode)
             }
@@ -184,6 +189,8 @@ impl Machine {
                 self.sockets.release(&mut self.tickets, socket);
                 self.collect_due = true;
             }
+            Kind::Pipe(pipe) => self.release_pipe(pipe, &state),
+            Kind::Eventfd(eventfd) => drop(self.eventfds.remove(eventfd)),
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 self.tree.let_go(inode)
             }

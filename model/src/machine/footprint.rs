@@ -2,6 +2,7 @@
 
 use afunix::{Pid, Tid};
 
+use super::calls::{EventfdKey, PipeKey};
 use super::file::FileId;
 use super::fs::InodeId;
 use crate::sockets::{Part, Touch};
@@ -27,6 +28,10 @@ pub enum Object {
     Entries(InodeId),
     /// A part of a socket, or of what sockets share.
     Socket(Part),
+    /// A pipe: what it holds, its ends, who waits at it.
+    Pipe(PipeKey),
+    /// An event counter and who waits at it.
+    Eventfd(EventfdKey),
     /// What was written to the console, in order.
     Console,
     /// The clock, which a step read.

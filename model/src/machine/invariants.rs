@@ -176,4 +176,20 @@ impl Machine {
         }
         Ok(())
     }
+
+    /// Each pipe's ends are files, and each counter has one.
+    pub(crate) fn check_pipes(&self) -> Result<(), Violation> {
+        for (key, pipe) in &self.pipes {
+            let files = self.files.values().filter(|file| file.kind == Kind::Pipe(key));
+            let (readers, writers): (Vec<_>, Vec<_>) = files.partition(|file| file.may_read());
+            let ends = (readers.len() as u32, writers.len() as u32);
+            must!(ends == pipe.ends(), "a pipe has {ends:?} ends, not {:?}", pipe.ends());
+            must!(ends != (0, 0), "a pipe is there and nothing refers to it");
+        }
+        for key in self.eventfds.keys() {
+            let files = self.files.values().filter(|file| file.kind == Kind::Eventfd(key));
+            must!(files.count() == 1, "a counter has exactly one file");
+        }
+        Ok(())
+    }
 }

@@ -35,10 +35,12 @@ use slotmap::{SecondaryMap, SlotMap};
 use crate::profile::Profile;
 use crate::sockets::Sockets;
 use crate::wait::{On, Ticket, Tickets};
+use calls::{Eventfd, Pipe};
 use file::{FileId, OpenFile};
 use fs::Tree;
 use process::{InCall, InCallState, Numbered, Process, Thread};
 
+pub use calls::{EventfdKey, PipeKey};
 pub use events::Happened;
 pub use footprint::{Access, Object};
 pub use load::{ENTRIES_MAX, LOADED_BYTES_MAX, LoadError, Loaded, WhyNotLoaded};
@@ -119,6 +121,8 @@ pub struct Spawn<'a> {
 pub struct Machine {
     profile: Profile,
     sockets: Sockets,
+    pipes: SlotMap<PipeKey, Pipe>,
+    eventfds: SlotMap<EventfdKey, Eventfd>,
     /// A socket was released: look for unreachable files in flight (GC 3).
     collect_due: bool,
     tickets: Tickets,
@@ -198,6 +202,8 @@ impl Machine {
         let mut machine = Machine {
             sockets: Sockets::new(profile.clone()),
             profile,
+            pipes: SlotMap::with_key(),
+            eventfds: SlotMap::with_key(),
             collect_due: false,
             tickets: Tickets::default(),
             processes: Numbered::default(),

@@ -60,6 +60,8 @@ impl Machine {
         };
         let kind = match file.kind {
             Kind::Socket(socket) => FileKind::Socket(self.sockets.id(socket)),
+            Kind::Pipe(pipe) => FileKind::Other(format!("pipe {}", self.pipes[pipe].ino())),
+            Kind::Eventfd(_) => FileKind::Other("eventfd".to_owned()),
             Kind::Inode(inode) if self.tree[inode].is_directory() => {
                 FileKind::Directory(path(inode))
             }

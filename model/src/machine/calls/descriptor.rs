@@ -7,7 +7,7 @@ use afunix::{Errno, OpenFlags};
 
 use super::super::descriptors::Descriptor;
 use super::super::file::{FileId, Kind};
-use super::super::fs::SOCKET_DEVICE;
+use super::super::fs::{ANONYMOUS_DEVICE, SOCKET_DEVICE};
 use super::super::{Access, Cx, Machine, Object};
 
 /// O_CLOEXEC, the one flag of dup3.
@@ -22,6 +22,9 @@ const NOATIME: i32 = 0o1000000;
 const ASYNC: i32 = 0o20000;
 /// What F_SETFL changes.
 const SETFL: i32 = OpenFlags::APPEND.bits() | OpenFlags::NONBLOCK.bits() | DIRECT | NOATIME | ASYNC;
+/// What fstat shows of files that stand for no inode of their own.
+const ANONYMOUS: Stat =
+    Stat { dev: ANONYMOUS_DEVICE, ino: 1, mode: 0o600, nlink: 1, uid: 0, gid: 0, size: 0 };
 /// Where a directory's offset stands when its entries have been read: where lseek cannot move it.
 const END_OF_DIRECTORY: u64 = u64::MAX;
 
@@ -120,10 +123,12 @@ impl Machine {
             Kind::Path(_) => return Err(Errno::BADF),
             // CREATE 10
             Kind::Process(_) if flags & DIRECT != 0 => return Err(Errno::INVAL),
-            Kind::Socket(_) | Kind::Null(_) | Kind::Console(_) if flags & DIRECT != 0 => {
+            Kind::Socket(_) | Kind::Eventfd(_) | Kind::Null(_) | Kind::Console(_)
+                if flags & DIRECT != 0 =>
+            {
                 return Err(Errno::INVAL);
             }
-            Kind::Socket(_) => {}
+            Kind::Socket(_) | Kind::Pipe(_) => {}
             // Only what can send SIGIO takes O_ASYNC.
             _ => settable &= !ASYNC,
         }
@@ -160,6 +165,7 @@ impl Machine {
             (Kind::Socket(socket), SIOCINQ) => self.sockets.inq(socket)?,
             (Kind::Socket(socket), SIOCOUTQ) => self.sockets.outq(socket),
             (Kind::Socket(socket), SIOCATMARK) => i32::from(self.sockets.at_mark(socket)?),
+            (Kind::Pipe(pipe), SIOCINQ) => self.pipes[pipe].len() as i32,
             (Kind::Inode(inode), SIOCINQ) if !self.tree[inode].is_directory() => {
                 // Cut to an int, as the kernel does.
                 self.tree[inode].size().wrapping_sub(state.offset) as i32
@@ -176,9 +182,11 @@ impl Machine {
         match state.kind {
             // CREATE 7; the console is a terminal.
             Kind::Process(_) => return Err(Errno::SPIPE),
-            Kind::Socket(_) | Kind::Console(_) | Kind::Path(_) => return Err(Errno::SPIPE),
-            // /dev/null is always at its beginning.
-            Kind::Null(_) => return Ok(0),
+            Kind::Socket(_) | Kind::Pipe(_) | Kind::Console(_) | Kind::Path(_) => {
+                return Err(Errno::SPIPE);
+            }
+            // Always at their beginning.
+            Kind::Null(_) | Kind::Eventfd(_) => return Ok(0),
             Kind::Inode(_) => {}
         }
         if offset > i64::MAX as u64 {
@@ -203,6 +211,8 @@ impl Machine {
                 gid: state.socket_inode.gid,
                 size: 0,
             },
+            Kind::Pipe(pipe) => self.pipes[pipe].stat(),
+            Kind::Eventfd(_) => ANONYMOUS,
             Kind::Process(pid) => super::pidfd::stat(pid),
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 self.footprint.push((Object::Inode(inode), Access::Read));
@@ -226,6 +236,15 @@ impl Machine {
                 inode.mode = mode & 0o7777;
                 self.touch(Object::File(file), Access::Write);
             }
+            Kind::Pipe(pipe) => {
+                let uid = self.pipes[pipe].stat().uid;
+                if !walker.is_root() && walker.who.uid != uid {
+                    return Err(Errno::PERM);
+                }
+                self.touch(Object::Pipe(pipe), Access::Write);
+                self.pipes[pipe].set_mode(mode);
+            }
+            Kind::Eventfd(_) => return Err(Errno::OPNOTSUPP),
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 self.tree.chmod(&walker, inode, mode)?;
                 self.touch(Object::Inode(inode), Access::Write);

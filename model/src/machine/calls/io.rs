@@ -39,7 +39,11 @@ impl Machine {
             let receipt = Receipt { name: None, header: None, flags: RecvFlags::empty() };
             return self.receive_on(cx, file, socket, data, receipt, progress);
         }
-        Flow::Done(self.read_file(file, data, vector))
+        match self.files[file].kind {
+            Kind::Pipe(pipe) => self.read_pipe(cx, file, pipe, data),
+            Kind::Eventfd(eventfd) => self.read_eventfd(cx, file, eventfd, data),
+            _ => Flow::Done(self.read_file(file, data, vector)),
+        }
     }
 
     fn read_file(
@@ -100,7 +104,13 @@ impl Machine {
                 Message { data, name: afunix::RawName::NONE, control: None, flags: WRITE_FLAGS };
             return self.send_on(cx, file, socket, message, progress);
         }
-        Flow::Done(self.write_file(cx, file, data))
+        match self.files[file].kind {
+            Kind::Pipe(pipe) => self.write_pipe(cx, file, pipe, data, progress),
+            Kind::Eventfd(eventfd) => {
+                self.write_eventfd(cx, file, eventfd, (data, vector), progress)
+            }
+            _ => Flow::Done(self.write_file(cx, file, data)),
+        }
     }
 
     fn write_file(&mut self, cx: Cx, file: FileId, data: &[Segment<'_>]) -> Result<usize, Errno> {
@@ -113,8 +123,7 @@ impl Machine {
             Kind::Null(_) => total(data.iter().map(Segment::len)),
             Kind::Console(_) => self.write_console(data),
             Kind::Inode(inode) => self.write_inode(cx, file, inode, data),
-            Kind::Process(_) => Err(Errno::INVAL),
-            Kind::Socket(_) | Kind::Path(_) => Err(Errno::INVAL),
+            _ => Err(Errno::INVAL),
         }
     }
 
@@ -161,7 +170,7 @@ impl Machine {
 
 /// EINVAL for more buffers than a call takes, more bytes than it can count, or an end of the file
 /// where no offset reaches.
-fn check_vector(
+pub(super) fn check_vector(
     file: &OpenFile,
     buffers: usize,
     lens: impl Iterator<Item = usize>,
@@ -175,7 +184,7 @@ fn check_vector(
 }
 
 /// Bytes of all buffers; EINVAL if that is no count that a call can return.
-fn total(lens: impl Iterator<Item = usize>) -> Result<usize, Errno> {
+pub(super) fn total(lens: impl Iterator<Item = usize>) -> Result<usize, Errno> {
     let mut sum = 0usize;
     for len in lens {
         sum = sum.checked_add(len).filter(|sum| *sum <= isize::MAX as usize).ok_or(Errno::INVAL)?;
@@ -210,7 +219,7 @@ fn each_segment(
 
 /// Copies bytes into buffers; EFAULT at one that cannot be written, unless something was copied
 /// before.
-fn copy_out(mut bytes: &[u8], data: &mut [SegmentMut<'_>]) -> Result<usize, Errno> {
+pub(super) fn copy_out(mut bytes: &[u8], data: &mut [SegmentMut<'_>]) -> Result<usize, Errno> {
     let mut done = 0;
     for part in data {
         let count = part.len().min(bytes.len());

@@ -4,11 +4,13 @@
 //! the file that it holds (VFS 5). It ends in [`Flow::Done`], or says what it waits for.
 
 mod descriptor;
+mod eventfd;
 mod io;
 mod many;
 mod message;
 mod path;
 mod pidfd;
+mod pipe;
 mod poll;
 mod process;
 mod socket;
@@ -24,6 +26,11 @@ use super::process::{Numbered, Process};
 use super::{Access, Cx, Flow, Machine, Object, Why};
 use crate::sockets::{Caller, Cause, SocketKey};
 use message::{Message, Receipt};
+
+pub(super) use eventfd::Eventfd;
+pub use eventfd::EventfdKey;
+pub(super) use pipe::Pipe;
+pub use pipe::PipeKey;
 
 /// The largest count of buffers in one call (UIO_MAXIOV).
 const BUFFERS_MAX: usize = 1024;
@@ -80,6 +87,8 @@ impl Machine {
             Call::Socketpair { domain, kind, protocol, fds } => {
                 self.socketpair(cx, *domain, *kind, *protocol, fds)
             }
+            Call::Pipe2 { flags, fds } => self.pipe2(cx, *flags, fds),
+            Call::Eventfd2 { count, flags } => self.eventfd2(cx, *count, *flags),
             Call::Bind { fd, name } => self.bind(cx, *fd, *name),
             Call::Listen { fd, backlog } => self.listen(cx, *fd, *backlog),
             Call::Getsockname { fd, name } => {

@@ -59,6 +59,8 @@ impl Machine {
     fn readiness(&mut self, file: FileId) -> Readiness {
         match self.files[file].kind {
             Kind::Socket(socket) => self.sockets.readiness(socket),
+            Kind::Pipe(pipe) => self.pipe_readiness(file, pipe),
+            Kind::Eventfd(eventfd) => self.eventfd_readiness(eventfd),
             Kind::Process(pid) => self.pidfd_readiness(pid),
             Kind::Path(_) => Readiness::NVAL,
             Kind::Inode(_) | Kind::Null(_) | Kind::Console(_) => ALWAYS,
@@ -90,7 +92,9 @@ impl Machine {
                     sockets.push(socket);
                 }
                 Kind::Process(pid) => self.enrol_at_end(pid, ticket),
-                _ => {}
+                Kind::Pipe(pipe) => self.enrol_at_pipe(ticket, file, pipe, false),
+                Kind::Eventfd(eventfd) => self.enrol_at_eventfd(ticket, eventfd),
+                Kind::Inode(_) | Kind::Null(_) | Kind::Console(_) | Kind::Path(_) => {}
             }
         }
         // The only socket there is, or none: a poll of many waits at no one of them.

@@ -48,7 +48,7 @@ impl Machine {
     }
 
     /// The lowest `count` (1 or 2) free numbers; EMFILE if there are not so many.
-    fn room(&mut self, cx: Cx, count: usize) -> Result<[i32; 2], Errno> {
+    pub(super) fn room(&mut self, cx: Cx, count: usize) -> Result<[i32; 2], Errno> {
         self.touch(Object::Numbers(cx.pid), Access::Read);
         let process = self.process(cx);
         let limit = process.limits.descriptors;

@@ -29,6 +29,10 @@ slotmap::new_key_type! {
 pub(crate) const DEVICE: u64 = 0x11;
 /// The device number of sockets that have no name.
 pub(crate) const SOCKET_DEVICE: u64 = 0x8;
+/// The device number of pipes.
+pub(crate) const PIPE_DEVICE: u64 = 0xf;
+/// The device number of what has no inode of its own.
+pub(crate) const ANONYMOUS_DEVICE: u64 = 0x10;
 /// What the contents of all files may take together; more is ENOSPC.
 pub(crate) const BYTES_MAX: u64 = 1 << 28;
 /// How many inodes there may be; more is ENOSPC.
