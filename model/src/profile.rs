@@ -31,6 +31,9 @@ pub struct Profile {
     pub max_dgram_qlen: u32,
     /// net.core.somaxconn: the largest backlog (LISTEN 2).
     pub somaxconn: u32,
+    /// Most sockets at a time: 2 x fs.file-max (CREATE 4). Closed ones count as long as a peer or a
+    /// message refers to them; a connection that waits for room in a backlog does not.
+    pub sockets_max: usize,
     /// net.core.optmem_max: control data must be shorter (CMSG 7).
     pub optmem_max: u32,
     /// Most descriptors in one message (CMSG 2).
@@ -118,6 +121,8 @@ impl Profile {
             rcvbuf_min: 2304,
             max_dgram_qlen: 10,
             somaxconn: 4096,
+            // The kernel's hangs on the machine's memory: no limit here.
+            sockets_max: usize::MAX,
             optmem_max: 131_072,
             scm_max_fd: afunix::control::SCM_MAX_FD,
             tick: Duration::from_millis(4),

@@ -1,13 +1,13 @@
 //! Conformance: one body per behaviour, named after the rule it shows, generic over its host.
 //!
 //! A *case* is a function on a fresh machine with an empty working directory, umask 022 and
-//! descriptors 0 to
-//! 2. It makes raw calls and asserts what the running kernel answers; the model has to give the
-//!    same
-//! answers. The rules are those of `tests/rules.txt`; several cases may show one rule.
+//! descriptors 0 to 2. It makes raw calls and asserts what the running kernel answers; the model
+//! has to give the same answers. The rules are those of `tests/rules.txt`; several cases may show
+//! one rule.
 
 mod connect;
 mod control;
+mod corrected;
 mod create;
 mod files;
 mod listen;
@@ -70,6 +70,7 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
     all.extend(stored::cases());
     all.extend(pidfds::cases());
     all.extend(files::cases());
+    all.extend(corrected::cases());
     all
 }
 

@@ -4,13 +4,12 @@
 //! must be a failure with a name. So this program has its own `main`: it starts itself again for
 //! each case, in a fresh directory and under a time limit.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use afunix_tests::conformance::{self, RULES};
+use afunix_tests::table;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 mod backends;
@@ -21,8 +20,6 @@ use backends::{BACKENDS, Column};
 const LIMIT: Duration = Duration::from_secs(30);
 /// Tells the program to be one case: `kernel: CONNECT 3 lookup`.
 const CASE: &str = "AFUNIX_CONFORMANCE_CASE";
-/// Rules that must have a case.
-const LEAST_RULES: usize = 60;
 
 fn main() -> ExitCode {
     if let Ok(title) = std::env::var(CASE) {
@@ -106,19 +103,9 @@ impl Drop for Directory {
     }
 }
 
-/// Lists the rules that no case shows.
+/// Prints `rule -> cases`; a rule with neither case nor reason fails.
 fn rules_with_a_case() -> Result<(), Failed> {
-    let rules: Vec<&str> = RULES.lines().collect();
-    let cases = conformance::cases::<afunix_kernel_backend::Kernel>();
-    let shown: BTreeSet<&str> = cases.iter().map(|case| case.rule).collect();
-    if let Some(unknown) = shown.iter().find(|rule| !rules.contains(rule)) {
-        return Err(Failed::from(format!("{unknown} is not in tests/rules.txt")));
-    }
-    let missing: Vec<&str> = rules.iter().copied().filter(|rule| !shown.contains(rule)).collect();
-    println!("{} cases show {} of {} rules", cases.len(), shown.len(), rules.len());
-    println!("without a case: {}", missing.join(", "));
-    if shown.len() < LEAST_RULES {
-        return Err(Failed::from(format!("only {} rules have a case", shown.len())));
-    }
+    let table = table::read()?;
+    println!("{}", table.text());
     Ok(())
 }

@@ -15,6 +15,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace's directory").to_owned()
 }
 
+/// How the pages that are generated are written anew.
+const BLESS: &str = "AFUNIX_BLESS=1 cargo test -p afunix-tests --test tidy";
+
 /// The Rust sources below a directory, or all of the workspace's, with their paths in it.
 fn sources(below: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -257,5 +260,16 @@ fn every_call_is_in_the_support_table() {
         std::fs::write(&path, table()).expect("docs/calls.md is written");
     }
     let there = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(there, table(), "docs/calls.md is not what the enum says: see its first paragraph");
+    assert_eq!(there, table(), "docs/calls.md is not what the enum says: {BLESS}");
+}
+
+#[test]
+fn the_rule_table_is_in_the_documentation() {
+    let table = afunix_tests::table::read().unwrap_or_else(|wrong| panic!("{wrong}"));
+    let path = root().join("docs/conformance.md");
+    if std::env::var_os("AFUNIX_BLESS").is_some() {
+        std::fs::write(&path, table.markdown()).expect("docs/conformance.md is written");
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(there, table.markdown(), "docs/conformance.md is not what the cases say: {BLESS}");
 }

@@ -128,6 +128,8 @@ impl Sockets {
         if cause == Cause::Interrupted {
             return Err(Errno::INTR.into());
         }
+        // CONNECT 2: before the look-up.
+        self.room_for(1)?;
         let listener = self.find(key, to)?;
         self.watch.touch(Part::State(listener), Touch::Read);
         let listening = &self.table[listener];

@@ -134,7 +134,14 @@ impl Sockets {
         }
     }
 
-    /// socket(2): a socket that is neither bound nor connected.
+    /// Whether so many more sockets can be made; ENFILE if not (CREATE 4).
+    pub fn room_for(&self, more: usize) -> Result<(), Errno> {
+        let room = self.profile.sockets_max.saturating_sub(self.table.len());
+        if more <= room { Ok(()) } else { Err(Errno::NFILE) }
+    }
+
+    /// socket(2): a socket that is neither bound nor connected. Look for room before
+    /// ([`Sockets::room_for`]).
     pub fn create(&mut self, caller: &Caller<'_>, kind: SocketType) -> SocketKey {
         self.made += 1;
         self.watch.touch(Part::Ids, Touch::Write);
@@ -142,6 +149,7 @@ impl Sockets {
     }
 
     /// socketpair(2): two connected sockets; each has the caller as peer credentials (CREATE 5).
+    /// Look for room before.
     pub fn pair(&mut self, caller: &Caller<'_>, kind: SocketType) -> (SocketKey, SocketKey) {
         let (one, two) = (self.create(caller, kind), self.create(caller, kind));
         for (key, peer) in [(one, two), (two, one)] {

@@ -7,7 +7,7 @@ use afunix::{
     Call, Credentials, Errno, Exit, Limits, NameOut, OpenFlags, Pid, PollFd, Readiness, RecvFlags,
     SOCK_DGRAM, SOCK_STREAM, Segment, SegmentMut, Signal, SocketFlags, Tid,
 };
-use afunix_model::{Disposition, Effect, Resume, Spawn, Step};
+use afunix_model::{Disposition, Effect, Profile, Resume, Spawn, Step};
 
 use crate::numbers::fd;
 use crate::support::{MAIN, Rig};
@@ -31,6 +31,37 @@ fn a_new_machine_has_main_its_console_and_a_few_directories() {
     assert_eq!(rig.read(MAIN, 0), Ok(vec![]));
     assert_eq!(rig.call(MAIN, &mut Call::Getpid), Ok(1));
     assert_eq!(rig.socket(MAIN, SOCK_STREAM), 3);
+}
+
+/// CREATE 4: in socket before EMFILE, in socketpair after the numbers, in connect before the
+/// look-up.
+#[test]
+fn sockets_are_limited_in_number() {
+    let mut rig = Rig::of(Profile { sockets_max: 4, ..Profile::linux_6_18() });
+    let [one, other] = rig.pair(MAIN, SOCK_STREAM);
+    let listener = rig.socket(MAIN, SOCK_STREAM);
+    rig.bind(MAIN, listener, "/tmp/s").unwrap();
+    rig.listen(MAIN, listener, 1).unwrap();
+    let mut fds = [-1; 2];
+    let (domain, kind, protocol) = (afunix::AF_UNIX, SOCK_STREAM, 0);
+    let mut pair = Call::Socketpair { domain, kind, protocol, fds: &mut fds };
+    assert_eq!(rig.call(MAIN, &mut pair), Err(Errno::NFILE), "one more fits, two do not");
+    assert_eq!(fds, [6, 7]);
+    let client = rig.socket(MAIN, SOCK_STREAM);
+    let mut limits = Limits::default();
+    let new = Some(Limits { descriptors: 7 });
+    rig.call(MAIN, &mut Call::Prlimit { new, old: &mut limits }).unwrap();
+    let mut socket = Call::Socket { domain, kind, protocol };
+    assert_eq!(rig.call(MAIN, &mut socket), Err(Errno::NFILE));
+    for path in ["/tmp/s", "/tmp/none"] {
+        assert_eq!(rig.connect(MAIN, client, path), Err(Errno::NFILE));
+    }
+    rig.close(MAIN, one).unwrap();
+    assert_eq!(rig.connect(MAIN, client, "/tmp/s"), Err(Errno::NFILE), "its peer keeps it");
+    rig.close(MAIN, other).unwrap();
+    assert_eq!(rig.connect(MAIN, client, "/tmp/s"), Ok(0));
+    assert_eq!(rig.call(MAIN, &mut socket), Ok(3), "accepting takes no more");
+    assert_eq!(rig.accept(MAIN, listener), Ok(4));
 }
 
 #[test]

@@ -25,7 +25,11 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Rig {
-        let machine = Machine::new(Profile::linux_6_18());
+        Rig::of(Profile::linux_6_18())
+    }
+
+    pub(crate) fn of(profile: Profile) -> Rig {
+        let machine = Machine::new(profile);
         Rig { machine, now: Duration::ZERO, effects: Vec::new() }
     }
 

@@ -23,6 +23,7 @@ impl Machine {
     ) -> Result<usize, Errno> {
         let flags = Sockets::type_flags(kind)?;
         let kind = socket_type(domain, kind, protocol)?;
+        self.sockets.room_for(1)?;
         self.room(cx, 1)?;
         let socket = self.sockets.create(&caller(&self.processes, cx), kind);
         Ok(self.install_socket(cx, socket, flags) as usize)
@@ -41,6 +42,7 @@ impl Machine {
         // CREATE 5: the numbers are written before the type is looked at.
         *fds = self.room(cx, 2)?;
         let kind = socket_type(domain, kind, protocol)?;
+        self.sockets.room_for(2)?;
         let (one, other) = self.sockets.pair(&caller(&self.processes, cx), kind);
         self.install_socket(cx, one, flags);
         self.install_socket(cx, other, flags);
