@@ -30,6 +30,10 @@ pub(crate) enum Command {
     Graph(GraphArgs),
     /// Runs random programs of calls on the model and on the kernel in lock-step
     Diff(DiffArgs),
+    /// Writes the manual pages, one per command
+    Man(ManArgs),
+    /// Prints a shell's completions
+    Completions(CompletionsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -171,6 +175,19 @@ pub(crate) struct DiffArgs {
     /// Plants a bug in the model first, by name, to see that it is found (`list` names them)
     #[arg(long, value_name = "BUG")]
     pub(crate) planted: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Where the pages are written; `man -l DIRECTORY/afunix.1` shows one
+    pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 fn default_jobs() -> u32 {

@@ -21,6 +21,7 @@ mod diff;
 mod explore;
 mod graph;
 mod list;
+mod manual;
 mod output;
 mod play;
 mod progress;
@@ -53,6 +54,8 @@ pub fn main_with(scenarios: Vec<Scenario>) -> ExitCode {
         Command::Play(args) => play::run(args, &scenarios),
         Command::Graph(args) => graph::run(args),
         Command::Diff(args) => diff::run(args),
+        Command::Man(args) => manual::man(args),
+        Command::Completions(args) => manual::completions(args),
     };
     match result {
         Ok(found) => ExitCode::from(if found { 1 } else { 0 }),

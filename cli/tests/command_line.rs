@@ -174,3 +174,27 @@ fn a_planted_bug_is_found_and_shrunk() {
     let calls: u32 = calls.and_then(|calls| calls.parse().ok()).expect("a number of calls");
     assert!(calls <= 6, "{text}");
 }
+
+#[test]
+fn manual_pages_and_completions_name_every_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let commands = ["list", "explore", "replay", "play", "graph", "diff", "man", "completions"];
+    assert_eq!(code(&afunix(&["man", "pages"], directory.path())), 0);
+    let page = |name: &str| std::fs::read_to_string(directory.path().join("pages").join(name));
+    let whole = page("afunix.1").unwrap();
+    assert!(whole.contains(".TH afunix 1") && whole.contains("2 wrong use"), "{whole}");
+    for command in commands {
+        assert!(whole.contains(&format!("afunix\\-{command}(1)")), "{command} in {whole}");
+        let text = page(&format!("afunix-{command}.1")).unwrap();
+        assert!(text.contains(&format!(".TH afunix-{command} 1")), "{text}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = afunix(&["completions", shell], directory.path());
+        assert_eq!(code(&script), 0);
+        let script = out(&script);
+        assert!(commands.iter().all(|command| script.contains(command)), "{shell}: {script}");
+    }
+    let output = afunix(&["completions", "no-shell"], directory.path());
+    assert_eq!(code(&output), 2);
+    fails(&["man", "/dev/null/here"], directory.path(), 3, "cannot write into");
+}
