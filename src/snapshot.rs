@@ -5,7 +5,11 @@
 //! where it came from. All lists are sorted by their ids, so that the same state gives the same
 //! bytes.
 
+mod text;
+
 use serde::{Deserialize, Serialize};
+
+pub use text::{ProcNetUnix, Ss};
 
 /// The state of a machine at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +140,9 @@ pub struct Socket {
     pub kind: SocketKind,
     /// Connection state.
     pub state: SocketState,
+    /// Whether the kernel counts it as connected: a connection, also when its peer is gone, and a
+    /// datagram socket with a peer, or to which another is or was connected.
+    pub established: bool,
     /// The name it is bound to (or, for an accepted socket, its listener's): the path, or `@` and
     /// the abstract name. Bytes outside of printable ASCII are left as they are (lossy UTF-8):
     /// whoever draws it escapes.
@@ -150,6 +157,8 @@ pub struct Socket {
     pub error: i32,
     /// Received and not yet read.
     pub receive: Queue,
+    /// What SIOCINQ says of it: of datagrams the first one alone (OPT 6); 0 for a listener.
+    pub input: u64,
     /// Memory charged to it for what it has sent (SIOCOUTQ).
     pub send_memory: u64,
     /// SO_SNDBUF; 0 if it is not known.

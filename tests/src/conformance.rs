@@ -11,6 +11,7 @@ mod corrected;
 mod create;
 mod files;
 mod listen;
+mod listing;
 mod many;
 mod memory;
 mod names;
@@ -70,6 +71,7 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
     all.extend(stored::cases());
     all.extend(pidfds::cases());
     all.extend(files::cases());
+    all.extend(listing::cases());
     all.extend(corrected::cases());
     all
 }

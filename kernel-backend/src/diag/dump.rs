@@ -119,12 +119,14 @@ fn socket(response: &UnixResponse) -> Result<Option<Socket>, DiagError> {
         id: header.inode.into(),
         kind,
         state: SocketState::Unconnected,
+        established: header.state == TCP_ESTABLISHED,
         name: None,
         peer: None,
         shut_read: false,
         shut_write: false,
         error: 0,
         receive: Queue::default(),
+        input: 0,
         send_memory: 0,
         send_buffer: 0,
         backlog: None,
@@ -156,7 +158,7 @@ fn fill_in(socket: &mut Socket, attribute: &Nla, listening: bool) {
         }
         Nla::ReceiveQueueLength(_, backlog) if listening => socket.backlog = Some(*backlog),
         Nla::ReceiveQueueLength(bytes, memory) => {
-            socket.receive.bytes = (*bytes).into();
+            (socket.receive.bytes, socket.input) = ((*bytes).into(), (*bytes).into());
             socket.send_memory = (*memory).into();
         }
         Nla::MemInfo(memory) => socket.send_buffer = memory.max_datagram_size.into(),

@@ -214,6 +214,7 @@ impl Sockets {
         }
         let old = self.own(key).peer;
         self.set_peer(key, Some(other));
+        self.table[other].established = true;
         if let Some(old) = old {
             self.left_peer(tickets, key, old, old != other);
         }
@@ -236,6 +237,7 @@ impl Sockets {
             self.table[peer].pointed_at += 1;
         }
         let socket = &mut self.table[key];
+        socket.established &= peer.is_some() || socket.peer.is_none();
         socket.state = if peer.is_some() { State::Established } else { State::Closed };
         if let Some(old) = std::mem::replace(&mut socket.peer, peer) {
             self.let_go(old);
@@ -254,8 +256,12 @@ impl Sockets {
     fn left_peer(&mut self, tickets: &mut Tickets, key: SocketKey, old: SocketKey, purge: bool) {
         // Its full queue is no longer what keeps this socket from polling writable.
         self.wake_writable(tickets, key);
-        if purge {
-            self.purge_after_disconnect(tickets, key, old);
+        if !purge {
+            return;
+        }
+        self.purge_after_disconnect(tickets, key, old);
+        if let Some(old) = self.living_mut(old).filter(|old| old.peer.is_none()) {
+            old.established = false;
         }
     }
 

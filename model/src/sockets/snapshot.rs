@@ -4,7 +4,7 @@ use afunix::snapshot::{Queue, Socket as Shown, SocketKind, SocketState};
 use afunix::{Errno, SocketType};
 
 use super::socket::{Shut, Socket, State};
-use super::{SocketKey, Sockets};
+use super::{Part, SocketKey, Sockets, Touch};
 
 impl Sockets {
     /// The living sockets, by id. Files in flight are told by [`super::File`]'s number.
@@ -13,6 +13,33 @@ impl Sockets {
         let mut shown: Vec<Shown> = living.map(|(_, socket)| self.show(socket)).collect();
         shown.sort_unstable_by_key(|socket| socket.id);
         shown
+    }
+
+    /// The living sockets of a network namespace, by id, as /proc/net/unix lists them (OPT 8).
+    pub fn list(&mut self, netns: u32) -> Vec<Shown> {
+        self.watch.touch(Part::Ids, Touch::Read);
+        let mut shown = Vec::new();
+        for (key, socket) in self.table.iter().filter(|(_, socket)| socket.netns == netns) {
+            if !socket.dead {
+                self.watch.touch(Part::State(key), Touch::Read);
+                shown.push(self.show(socket));
+            }
+        }
+        shown.sort_unstable_by_key(|socket| socket.id);
+        shown
+    }
+
+    /// How many files are in flight to a socket: to a listener, those for its backlog (OPT 8).
+    pub fn files_in_flight_to(&mut self, key: SocketKey) -> usize {
+        let backlog = self.table[key].backlog.iter();
+        let receivers: Vec<SocketKey> = std::iter::once(key).chain(backlog.copied()).collect();
+        let mut files = 0;
+        for receiver in receivers {
+            self.watch.touch(Part::Receive(receiver), Touch::Read);
+            let queue = &self.table[receiver].queue;
+            files += queue.iter().map(|buffer| buffer.files.len()).sum::<usize>();
+        }
+        files
     }
 
     fn show(&self, socket: &Socket) -> Shown {
@@ -27,11 +54,13 @@ impl Sockets {
                 SocketType::Seqpacket => SocketKind::Seqpacket,
             },
             state: self.shown_state(socket),
+            established: socket.established || socket.state == State::Established,
             name: socket.bound.as_ref().map(|bound| shown_name(&bound.path)),
             peer: socket.peer.and_then(|peer| self.living(peer)).map(|peer| peer.id),
             shut_read: socket.shut.contains(Shut::READ),
             shut_write: socket.shut.contains(Shut::WRITE),
             error: socket.error.map_or(0, Errno::raw),
+            input: input(socket),
             receive: Queue { messages: socket.queue.len() as u64, bytes },
             send_memory: u64::from(socket.send_memory),
             send_buffer: u64::from(socket.send_buffer),
@@ -55,6 +84,14 @@ impl Sockets {
             State::Established if !socket.accepted => SocketState::Pending,
             State::Established => SocketState::Connected,
         }
+    }
+}
+
+/// SIOCINQ.
+fn input(socket: &Socket) -> u64 {
+    match socket.kind {
+        SocketType::Datagram => socket.queue.get(0).map_or(0, |first| u64::from(first.len)),
+        SocketType::Stream | SocketType::Seqpacket => socket.queue.input as u64,
     }
 }
 

@@ -96,6 +96,9 @@ pub(super) struct Socket {
     pub(super) id: u64,
     pub(super) kind: SocketType,
     pub(super) state: State,
+    /// Datagram: another connected to it, and it has not left a peer since (OPT 13). Shows in
+    /// listings alone.
+    pub(super) established: bool,
     pub(super) shut: Shut,
     pub(super) switches: Switches,
     /// SO_ERROR: returned once.
@@ -144,6 +147,7 @@ impl Socket {
             id,
             kind,
             state: State::Closed,
+            established: false,
             shut: Shut::empty(),
             switches: Switches::PASSRIGHTS,
             error: None,

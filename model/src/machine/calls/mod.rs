@@ -6,6 +6,7 @@
 mod descriptor;
 mod eventfd;
 mod io;
+mod listing;
 mod many;
 mod message;
 mod path;

@@ -34,7 +34,7 @@ pub(super) fn walker(processes: &Numbered<Process>, cx: Cx) -> Walker<'_> {
     }
 }
 
-/// Where a process finds its own descriptors as files: the one part of /proc that there is.
+/// Where a process finds its own descriptors as files. Of /proc there are also the listings.
 const OWN_DESCRIPTORS: &[u8] = b"/proc/self/fd/";
 
 impl Machine {
@@ -134,6 +134,9 @@ impl Machine {
             let dir = self.tree.root();
             self.tree.may_open(&walker, dir, inode, flags)?;
             return Ok((inode, false));
+        }
+        if let Some(text) = self.listing(cx, path) {
+            return Ok((self.open_listing(cx, text?, flags)?, false));
         }
         let walker = walker(&self.processes, cx);
         let creates = flags.contains(OpenFlags::CREAT);

@@ -53,6 +53,19 @@ impl Tree {
         Ok(inode)
     }
 
+    /// A file of `mode` with contents and without a name; it goes away unless it is held.
+    pub(crate) fn unnamed(&mut self, text: Vec<u8>, mode: u32) -> Result<InodeId, Errno> {
+        if self.bytes + text.len() as u64 > BYTES_MAX {
+            return Err(Errno::NOSPC);
+        }
+        let bytes = text.len() as u64;
+        let content = Content::Regular(Arc::new(text));
+        let inode = Inode { ino: 0, mode, uid: 0, gid: 0, nlink: 0, holds: 0, content };
+        let inode = self.new_inode(inode)?;
+        self.bytes += bytes;
+        Ok(inode)
+    }
+
     fn new_inode(&mut self, inode: Inode) -> Result<InodeId, Errno> {
         if self.inodes.len() >= INODES_MAX {
             return Err(Errno::NOSPC);

@@ -1,0 +1,211 @@
+//! What /proc lists of sockets: /proc/net/unix and fdinfo.
+
+use afunix::{Host, OpenFlags};
+
+use super::{Case, start, table};
+use crate::calls::*;
+
+pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
+    table![
+        "OPT 8" listed_sockets,
+        "OPT 8" listed_names,
+        "OPT 8" files_in_flight_are_counted,
+        "OPT 13" listed_listener_and_backlog,
+        "OPT 13" listed_datagrams,
+        "OPT 13" listed_waits,
+    ]
+}
+
+/// Bytes of a line between the number in front and the inode.
+const FIELDS: usize = 35;
+
+/// All of a file.
+fn read_all<H: Host>(h: &H, path: &str) -> String {
+    let fd = open(h, path, OpenFlags::empty()).unwrap();
+    let mut text = Vec::new();
+    loop {
+        let more = read(h, fd, 1 << 16).unwrap();
+        if more.is_empty() {
+            break;
+        }
+        text.extend(more);
+    }
+    close(h, fd).unwrap();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The line of /proc/net/unix for an inode, without the number in front and the inode.
+fn line<H: Host>(h: &H, fd: i32) -> String {
+    let inode = fstat(h, fd).unwrap().ino;
+    let text = read_all(h, "/proc/net/unix");
+    let found = text.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(": ")?;
+        let (fields, rest) = rest.split_at_checked(FIELDS)?;
+        let (number, name) = rest.trim_start().split_once(' ').unwrap_or((rest.trim(), ""));
+        (number == inode.to_string()).then(|| format!("{} {name}", fields.trim_end()))
+    });
+    let found: Vec<String> = found.collect();
+    assert_eq!(found.len(), 1, "{inode} in {text}");
+    found[0].trim_end().to_owned()
+}
+
+/// The lines of sockets without an inode that have a name.
+fn without_inode<H: Host>(h: &H, name: &[u8]) -> Vec<String> {
+    let name = format!(" {}", shown(name));
+    let text = read_all(h, "/proc/net/unix");
+    let of_name = text.lines().filter(|line| line.ends_with(&name));
+    let rests = of_name.filter_map(|line| Some(line.split_once(": ")?.1));
+    rests
+        .filter(|rest| rest[FIELDS..].trim_start().starts_with("0 "))
+        .map(|rest| rest[..FIELDS].trim_end().to_owned())
+        .collect()
+}
+
+/// A name as the listing shows it: `@` for NUL.
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(&name[2..]).replace('\0', "@")
+}
+
+fn listed_sockets<H: Host>(h: &H) {
+    let text = read_all(h, "/proc/net/unix");
+    assert_eq!(
+        text.lines().next(),
+        Some("Num       RefCount Protocol Flags    Type St Inode Path")
+    );
+    for (kind, number) in [(STREAM, "0001"), (DGRAM, "0002"), (SEQPACKET, "0005")] {
+        let fd = socket(h, kind).unwrap();
+        assert_eq!(line(h, fd), format!("00000002 00000000 00000000 {number} 01"));
+        let (a, b) = pair(h, kind);
+        for end in [a, b] {
+            assert_eq!(line(h, end), format!("00000003 00000000 00000000 {number} 03"));
+        }
+        shutdown(h, a, 2).unwrap();
+        dup(h, a).unwrap();
+        assert_eq!(line(h, a), format!("00000003 00000000 00000000 {number} 03"));
+        close(h, b).unwrap();
+        assert_eq!(line(h, a), format!("00000002 00000000 00000000 {number} 03"), "it stays so");
+    }
+}
+
+fn listed_names<H: Host>(h: &H) {
+    let fields = "00000002 00000000 00000000 0001 01";
+    let mut twice = hidden("a");
+    twice.extend(b"\0b c\0");
+    for name in [hidden("plain"), twice, path("file"), path("with space"), path("pre\0post")] {
+        let fd = bound(h, STREAM, &name);
+        let shown = shown(&name);
+        let shown = if name[2] == 0 { &shown } else { shown.split('@').next().unwrap() };
+        assert_eq!(line(h, fd), format!("{fields} {shown}"));
+        unlink(h, shown).ok();
+        assert_eq!(line(h, fd), format!("{fields} {shown}"), "whatever became of the path");
+    }
+    let fd = bound(h, STREAM, &path("two\nlines"));
+    assert_eq!(line(h, fd), format!("{fields} two"), "OPT 13: a newline is not escaped");
+    assert!(read_all(h, "/proc/net/unix").lines().any(|line| line == "lines"));
+}
+
+fn scm_fds<H: Host>(h: &H, fd: i32) -> String {
+    let text = read_all(h, &format!("/proc/self/fdinfo/{fd}"));
+    let field = text.lines().find_map(|line| line.strip_prefix("scm_fds: "));
+    field.expect("a socket has the field").to_owned()
+}
+
+fn files_in_flight_are_counted<H: Host>(h: &H) {
+    for kind in TYPES {
+        let (a, b) = pair(h, kind);
+        assert_eq!(scm_fds(h, b), "0");
+        sendmsg(h, a, b"x", &rights(&[0, 0, a])).unwrap();
+        sendmsg(h, a, b"y", &rights(&[0])).unwrap();
+        assert_eq!((scm_fds(h, a), scm_fds(h, b)), ("0".to_owned(), "4".to_owned()));
+        recvmsg(h, b, 1, 64, 0).unwrap();
+        assert_eq!(scm_fds(h, b), "1");
+        recv(h, b, 1, 0).unwrap();
+        assert_eq!(scm_fds(h, b), "0");
+    }
+    let server = listener(h, STREAM, &hidden("s"), 4);
+    for _ in 0..2 {
+        let client = connected(h, STREAM, &hidden("s")).unwrap();
+        sendmsg(h, client, b"x", &rights(&[0, 0])).unwrap();
+    }
+    assert_eq!(scm_fds(h, server), "4", "those of all connections that wait");
+    let accepted = accept(h, server, 0).unwrap();
+    assert_eq!((scm_fds(h, server), scm_fds(h, accepted)), ("2".to_owned(), "2".to_owned()));
+    let text = read_all(h, "/proc/self/fdinfo/0");
+    assert!(!text.contains("scm_fds") && text.starts_with("pos:\t0\nflags:\t0"), "{text}");
+    assert_eq!(open(h, "/proc/self/fdinfo/99", OpenFlags::empty()), Err(afunix::Errno::NOENT));
+}
+
+fn listed_listener_and_backlog<H: Host>(h: &H) {
+    for (kind, number) in [(STREAM, "0001"), (SEQPACKET, "0005")] {
+        let name = hidden(number);
+        let server = listener(h, kind, &name, 4);
+        let shown = shown(&name);
+        let of_listener = format!("00000002 00000000 00010000 {number} 01 {shown}");
+        assert_eq!(line(h, server), of_listener);
+        let client = connected(h, kind, &name).unwrap();
+        assert_eq!(line(h, server), of_listener);
+        assert_eq!(line(h, client), format!("00000003 00000000 00000000 {number} 03"));
+        let waiting = format!("00000003 00000000 00000000 {number} 02");
+        assert_eq!(without_inode(h, &name), [waiting]);
+        let accepted = accept(h, server, 0).unwrap();
+        assert_eq!(without_inode(h, &name), [""; 0]);
+        assert_eq!(line(h, accepted), format!("00000003 00000000 00000000 {number} 03 {shown}"));
+        let gone = connected(h, kind, &name).unwrap();
+        close(h, gone).unwrap();
+        let waiting = format!("00000002 00000000 00000000 {number} 02");
+        assert_eq!(without_inode(h, &name), [waiting], "its client is gone");
+        close(h, server).unwrap();
+        assert_eq!(without_inode(h, &name), [""; 0]);
+    }
+}
+
+fn listed_datagrams<H: Host>(h: &H) {
+    let expect = |fd, references, state: &str, what| {
+        let line = line(h, fd);
+        assert_eq!(
+            &line[..34],
+            format!("0000000{references} 00000000 00000000 0002 {state}"),
+            "{what}"
+        );
+    };
+    let (one, two) = (bound(h, DGRAM, &hidden("1")), bound(h, DGRAM, &hidden("2")));
+    let (a, b) = (socket(h, DGRAM).unwrap(), socket(h, DGRAM).unwrap());
+    connect(h, a, &hidden("1")).unwrap();
+    expect(a, 2, "03", "it has a peer");
+    expect(one, 3, "03", "it is one");
+    connect(h, b, &hidden("2")).unwrap();
+    connect(h, a, &hidden("2")).unwrap();
+    expect(one, 2, "01", "it was left");
+    expect(two, 4, "03", "a peer of two");
+    connect(h, a, &hidden("1")).unwrap();
+    expect(two, 3, "01", "left by one, and a peer still");
+    connect(h, a, &[0, 0]).unwrap();
+    expect(a, 2, "01", "without a peer again");
+    connect(h, a, &hidden("2")).unwrap();
+    close(h, a).unwrap();
+    expect(two, 3, "03", "a close does not count as leaving");
+    connect(h, two, &hidden("1")).unwrap();
+    connect(h, two, &[0, 0]).unwrap();
+    expect(two, 3, "01", "it left its own peer");
+    connect(h, b, &hidden("2")).unwrap();
+    expect(two, 3, "03", "connected to again");
+    connect(h, two, &[0, 0]).unwrap();
+    expect(two, 3, "03", "it had no peer to leave");
+    close(h, two).unwrap();
+    expect(b, 2, "03", "it does not know yet");
+    assert_eq!(send(h, b, b"x", 0), Err(afunix::Errno::CONNREFUSED));
+    expect(b, 2, "01", "now it does");
+}
+
+fn listed_waits<H: Host>(h: &H) {
+    let server = listener(h, STREAM, &hidden("s"), 0);
+    let first = connected(h, STREAM, &hidden("s")).unwrap();
+    let fd = socket(h, STREAM).unwrap();
+    let waiting = start(h, move |h| connect(h, fd, &hidden("s")));
+    assert_eq!(line(h, fd), "00000002 00000000 00000000 0001 01", "it waits for room");
+    assert_eq!(without_inode(h, &hidden("s")).len(), 1);
+    accept(h, server, 0).unwrap();
+    assert_eq!(waiting.join(), Ok(0));
+    assert_eq!(line(h, fd), "00000003 00000000 00000000 0001 03");
+    assert_eq!(line(h, first), "00000003 00000000 00000000 0001 03");
+}
