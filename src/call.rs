@@ -12,7 +12,8 @@ use std::time::Duration;
 use crate::control::{ControlOut, RawControl};
 use crate::net::Fd;
 use crate::{
-    Exit, Limits, NameOut, OpenFlags, Pid, PollFd, RawName, RecvFlags, SendFlags, SocketFlags,
+    Capabilities, Exit, Limits, NameOut, OpenFlags, Pid, PollFd, RawName, RecvFlags, SendFlags,
+    SocketFlags,
 };
 
 pub use parts::{DirEntry, Fcntl, OptionOut, RecvHeader, Segment, SegmentMut, SendHeader, Stat};
@@ -254,6 +255,33 @@ pub enum Call<'a, 'b> {
     Chdir {
         path: &'a [u8],
     },
+    Fchdir {
+        fd: Fd<'a>,
+    },
+    Chroot {
+        path: &'a [u8],
+    },
+    /// Returns the bytes written: as many of the target as fit.
+    Readlink {
+        path: &'a [u8],
+        data: SegmentMut<'b>,
+    },
+    /// A tmpfs. `flags`: MS_RDONLY and MS_REMOUNT. `data`: `size=`, `nr_inodes=`, `mode=`.
+    Mount {
+        target: &'a [u8],
+        flags: u64,
+        data: &'a [u8],
+    },
+    /// `flags`: MNT_DETACH, without which EBUSY is the kernel's to tell.
+    Umount2 {
+        target: &'a [u8],
+        flags: i32,
+    },
+    /// `flags`: CLONE_NEWNS (nothing that is mounted later shows outside), CLONE_NEWNET. To be
+    /// called while the process has one thread: the kernel moves the caller alone.
+    Unshare {
+        flags: i32,
+    },
 
     Getpid,
     /// Returns the old mask.
@@ -270,6 +298,38 @@ pub enum Call<'a, 'b> {
         uid: u32,
         gid: u32,
         groups: &'a [u32],
+    },
+    /// `u32::MAX` leaves an id as it is.
+    Setresuid {
+        real: u32,
+        effective: u32,
+        saved: u32,
+    },
+    Setresgid {
+        real: u32,
+        effective: u32,
+        saved: u32,
+    },
+    /// Returns the old id.
+    Setfsuid {
+        uid: u32,
+    },
+    /// Returns the old id.
+    Setfsgid {
+        gid: u32,
+    },
+    Setgroups {
+        groups: &'a [u32],
+    },
+    /// Of the caller; nothing is inheritable. On the kernel of its thread alone.
+    Capset {
+        effective: Capabilities,
+        permitted: Capabilities,
+    },
+    /// Of the caller.
+    Capget {
+        effective: &'a mut Capabilities,
+        permitted: &'a mut Capabilities,
     },
     /// `signal` 0 only asks whether the process is there.
     Kill {
@@ -336,10 +396,23 @@ impl Call<'_, '_> {
             Call::Stat { .. } => "stat",
             Call::Lstat { .. } => "lstat",
             Call::Chdir { .. } => "chdir",
+            Call::Fchdir { .. } => "fchdir",
+            Call::Chroot { .. } => "chroot",
+            Call::Readlink { .. } => "readlink",
+            Call::Mount { .. } => "mount",
+            Call::Umount2 { .. } => "umount2",
+            Call::Unshare { .. } => "unshare",
             Call::Getpid => "getpid",
             Call::Umask { .. } => "umask",
             Call::Prlimit { .. } => "prlimit",
-            Call::Setids { .. } => "setresuid",
+            Call::Setids { .. } => "setids",
+            Call::Setresuid { .. } => "setresuid",
+            Call::Setresgid { .. } => "setresgid",
+            Call::Setfsuid { .. } => "setfsuid",
+            Call::Setfsgid { .. } => "setfsgid",
+            Call::Setgroups { .. } => "setgroups",
+            Call::Capset { .. } => "capset",
+            Call::Capget { .. } => "capget",
             Call::Kill { .. } => "kill",
             Call::Waitpid { .. } => "waitpid",
             Call::Nanosleep { .. } => "nanosleep",
@@ -377,6 +450,7 @@ impl Call<'_, '_> {
             | Call::Lseek { fd, .. }
             | Call::Fstat { fd, .. }
             | Call::Fchmod { fd, .. }
+            | Call::Fchdir { fd }
             | Call::Getdents { fd, .. } => Some(*fd),
             _ => None,
         }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
 /// A process id.
@@ -47,6 +48,49 @@ impl Credentials {
     pub const fn user(id: u32) -> Self {
         Credentials { uid: id, gid: id, groups: Vec::new() }
     }
+}
+
+bitflags! {
+    /// What a process may do beyond what its ids allow (capabilities(7)), with the kernel's bits.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Capabilities: u64 {
+        /// Give files away.
+        const CHOWN = 1 << 0;
+        /// Read, write and search whatever the mode says.
+        const DAC_OVERRIDE = 1 << 1;
+        /// Read files, and search directories, whatever the mode says.
+        const DAC_READ_SEARCH = 1 << 2;
+        /// Be taken for the owner of every file.
+        const FOWNER = 1 << 3;
+        /// Keep set-user-ID and set-group-ID where a change would drop them.
+        const FSETID = 1 << 4;
+        /// Signal every process.
+        const KILL = 1 << 5;
+        /// Take any group, and claim it in SCM_CREDENTIALS (CMSG 3).
+        const SETGID = 1 << 6;
+        /// Become any user, and claim it in SCM_CREDENTIALS (CMSG 3).
+        const SETUID = 1 << 7;
+        /// SO_SNDBUFFORCE (MEM 9), SIOCUNIXFILE (OPT 7), and some options that are stored.
+        const NET_ADMIN = 1 << 12;
+        /// SO_MARK and SO_PRIORITY.
+        const NET_RAW = 1 << 13;
+        /// chroot(2).
+        const SYS_CHROOT = 1 << 18;
+        /// Mounts, namespaces, any pid in SCM_CREDENTIALS (CMSG 3), any count in flight (CMSG 4).
+        const SYS_ADMIN = 1 << 21;
+        /// Any count in flight (CMSG 4).
+        const SYS_RESOURCE = 1 << 24;
+        const _ = !0;
+    }
+}
+
+impl Capabilities {
+    /// All 41 of Linux 6.18.
+    pub const ALL: Capabilities = Capabilities::from_bits_retain((1 << 41) - 1);
+    /// What goes and comes with the file-system id 0 (setfsuid(2)): those of files above, and
+    /// CAP_LINUX_IMMUTABLE, CAP_MKNOD, CAP_MAC_OVERRIDE.
+    pub const OF_FILES: Capabilities =
+        Capabilities::from_bits_retain(0b1_1111 | 1 << 9 | 1 << 27 | 1 << 32);
 }
 
 /// `struct ucred` of unix(7): what SO_PEERCRED and SCM_CREDENTIALS tell.

@@ -39,7 +39,7 @@ pub mod trace;
 pub use address::{ADDRESS_MAX, AF_UNIX, AF_UNSPEC, Address, NameOut, NameWant, PATH_MAX, RawName};
 pub use backend::Backend;
 pub use call::{Call, Segment, SegmentMut};
-pub use credentials::{Credentials, Exit, Limits, Pid, Signal, Tid, Ucred};
+pub use credentials::{Capabilities, Credentials, Exit, Limits, Pid, Signal, Tid, Ucred};
 pub use errno::Errno;
 pub use flags::{
     OpenFlags, RecvFlags, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, SendFlags,

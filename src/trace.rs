@@ -190,6 +190,10 @@ pub fn describe(call: &Call<'_, '_>) -> String {
         | Call::Chown { path, .. }
         | Call::Stat { path, .. }
         | Call::Lstat { path, .. }
+        | Call::Chroot { path }
+        | Call::Readlink { path, .. }
+        | Call::Mount { target: path, .. }
+        | Call::Umount2 { target: path, .. }
         | Call::Chdir { path } => format!("{name}({})", quoted(path)),
         Call::Rename { old, new } | Call::Link { old, new } => {
             format!("{name}({}, {})", quoted(old), quoted(new))
@@ -197,6 +201,12 @@ pub fn describe(call: &Call<'_, '_>) -> String {
         Call::Symlink { target, path } => format!("{name}({}, {})", quoted(target), quoted(path)),
         Call::Kill { pid, signal } => format!("{name}({pid}, {signal})"),
         Call::Waitpid { pid, .. } => format!("{name}({pid})"),
+        Call::Setresuid { real, effective, saved } | Call::Setresgid { real, effective, saved } => {
+            let [real, effective, saved] = [real, effective, saved].map(|id| *id as i32);
+            format!("{name}({real}, {effective}, {saved})")
+        }
+        Call::Setfsuid { uid: id } | Call::Setfsgid { gid: id } => format!("{name}({id})"),
+        Call::Unshare { flags } => format!("{name}({flags:#x})"),
         Call::Nanosleep { time } => format!("{name}({time:?})"),
         _ if call.fd().is_some() => format!("{name}({fd})"),
         _ => format!("{name}()"),

@@ -15,12 +15,14 @@ use afunix::{
 
 use crate::raw::{control as raw_control, fd as number};
 
+mod identity;
 mod many;
 
 pub use afunix::control::{SCM_CREDENTIALS, SCM_PIDFD, SCM_RIGHTS};
 pub use afunix::options::*;
 pub use afunix::{SOCK_DGRAM as DGRAM, SOCK_SEQPACKET as SEQPACKET, SOCK_STREAM as STREAM};
 
+pub use identity::*;
 pub use many::{recvmmsg, sendmmsg};
 
 /// What a call comes back with.

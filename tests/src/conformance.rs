@@ -10,11 +10,14 @@ mod control;
 mod corrected;
 mod create;
 mod files;
+mod identity;
 mod listen;
 mod listing;
 mod many;
 mod memory;
+mod mounts;
 mod names;
+mod namespaces;
 mod options;
 mod pidfds;
 mod receive;
@@ -73,6 +76,9 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
     all.extend(files::cases());
     all.extend(listing::cases());
     all.extend(corrected::cases());
+    all.extend(identity::cases());
+    all.extend(mounts::cases());
+    all.extend(namespaces::cases());
     all
 }
 

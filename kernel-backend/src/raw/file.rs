@@ -4,10 +4,10 @@ use std::ffi::c_char;
 
 use afunix::call::{DirEntry, Fcntl, Stat};
 use afunix::net::Fd;
-use afunix::{Errno, OpenFlags};
+use afunix::{Errno, OpenFlags, SegmentMut};
 use libc::c_int;
 
-use super::result;
+use super::{memory, result};
 
 pub(super) fn close(fd: Fd<'_>) -> Result<usize, Errno> {
     // SAFETY: whoever made `fd` promised that the caller may close it.
@@ -168,9 +168,22 @@ pub(super) fn chdir(path: &[u8]) -> Result<usize, Errno> {
     with_path(path, |path| result(unsafe { libc::chdir(path) }))
 }
 
+pub(super) fn fchdir(fd: Fd<'_>) -> Result<usize, Errno> {
+    // SAFETY: takes a number.
+    result(unsafe { libc::fchdir(fd.number()) })
+}
+
+pub(super) fn readlink(path: &[u8], data: &mut SegmentMut<'_>) -> Result<usize, Errno> {
+    let data = memory::segment_mut(data);
+    with_path(path, |path| {
+        // SAFETY: the path ends with a NUL; the segment is borrowed for writing, or faults.
+        result(unsafe { libc::readlink(path, data.iov_base.cast(), data.iov_len) } as i64)
+    })
+}
+
 /// Runs a call with `path` and the NUL behind it; of a path with a NUL inside the kernel sees the
 /// beginning.
-fn with_path<R>(path: &[u8], call: impl FnOnce(*const c_char) -> R) -> R {
+pub(super) fn with_path<R>(path: &[u8], call: impl FnOnce(*const c_char) -> R) -> R {
     let mut terminated = Vec::with_capacity(path.len() + 1);
     terminated.extend_from_slice(path);
     terminated.push(0);

@@ -11,6 +11,7 @@ mod child;
 mod confine;
 mod data;
 mod file;
+mod identity;
 mod many;
 mod memory;
 mod pipe;
@@ -92,10 +93,27 @@ pub(crate) fn call(call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         Call::Stat { path, stat } => file::stat(path, stat),
         Call::Lstat { path, stat } => file::lstat(path, stat),
         Call::Chdir { path } => file::chdir(path),
+        Call::Fchdir { fd } => file::fchdir(*fd),
+        Call::Readlink { path, data } => file::readlink(path, data),
+        Call::Chroot { path } => identity::chroot(path),
+        Call::Mount { target, flags, data } => identity::mount(target, *flags, data),
+        Call::Umount2 { target, flags } => identity::umount2(target, *flags),
+        Call::Unshare { flags } => identity::unshare(*flags),
         Call::Getpid => Ok(process::getpid()),
         Call::Umask { mask } => Ok(process::umask(*mask)),
         Call::Prlimit { new, old } => process::prlimit(*new, old),
         Call::Setids { uid, gid, groups } => process::setids(*uid, *gid, groups),
+        Call::Setresuid { real, effective, saved } => {
+            identity::setresuid(*real, *effective, *saved)
+        }
+        Call::Setresgid { real, effective, saved } => {
+            identity::setresgid(*real, *effective, *saved)
+        }
+        Call::Setfsuid { uid } => Ok(identity::setfsuid(*uid)),
+        Call::Setfsgid { gid } => Ok(identity::setfsgid(*gid)),
+        Call::Setgroups { groups } => identity::setgroups(groups),
+        Call::Capset { effective, permitted } => identity::capset(*effective, *permitted),
+        Call::Capget { effective, permitted } => identity::capget(effective, permitted),
         Call::Kill { pid, signal } => process::kill(*pid, *signal),
         Call::Waitpid { pid, status } => process::waitpid(*pid, status),
         Call::Nanosleep { time } => process::nanosleep(*time),

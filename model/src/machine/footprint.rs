@@ -26,6 +26,10 @@ pub enum Object {
     Inode(InodeId),
     /// The entries of a directory.
     Entries(InodeId),
+    /// Which file systems are mounted where, and how.
+    Mounts,
+    /// What room a file system has left.
+    Space(u32),
     /// A part of a socket, or of what sockets share.
     Socket(Part),
     /// A pipe: what it holds, its ends, who waits at it.

@@ -6,8 +6,8 @@ use afunix::{Pid, Tid};
 
 use super::Machine;
 use super::file::{FileId, Kind};
-use super::fs::{Content, InodeId};
-use super::process::InCallState;
+use super::fs::{Content, InodeId, pages_of};
+use super::process::{InCallState, Process};
 use crate::check::{Violation, must};
 use crate::sockets::File;
 
@@ -109,23 +109,29 @@ impl Machine {
         Ok(())
     }
 
-    /// Links, holds and bytes of the file system.
+    /// Links, holds and room of the file systems.
     pub(crate) fn check_tree(&self) -> Result<(), Violation> {
-        let mut holds: BTreeMap<InodeId, u32> = BTreeMap::new();
-        *holds.entry(self.tree.root()).or_default() += 1;
-        let running = self.processes.iter().filter(|(_, process)| process.ended.is_none());
-        for inode in running
-            .map(|(_, process)| process.cwd)
-            .chain(self.files.values().filter_map(|file| file.kind.inode()))
-        {
-            *holds.entry(inode).or_default() += 1;
-        }
+        let mut holds = self.outside_holds();
         let mut links: BTreeMap<InodeId, u32> = BTreeMap::new();
-        let mut bytes = 0;
+        let mut room: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        let mut uses = self.tree.mounts();
+        *uses.entry(0).or_default() += 1;
+        for (inode, held) in &holds {
+            *uses.entry(self.tree[*inode].fs).or_default() += u64::from(*held);
+        }
+        for (_, filesystem) in self.tree.filesystems() {
+            *holds.entry(filesystem.root).or_default() += 1;
+            *links.entry(filesystem.root).or_default() += 1;
+        }
         for (id, inode) in self.tree.inodes() {
-            bytes += self.tree.bytes_of(id).len() as u64;
-            let Content::Directory { entries, parent } = &inode.content else { continue };
-            if id != self.tree.root() {
+            let taken = room.entry(inode.fs).or_default();
+            taken.0 += pages_of(self.tree.bytes_of(id));
+            let Content::Directory { entries, parent } = &inode.content else {
+                taken.1 += u64::from(inode.nlink.max(1));
+                continue;
+            };
+            taken.1 += 1;
+            if *parent != id {
                 *holds.entry(*parent).or_default() += 1;
             }
             if inode.nlink > 0 {
@@ -138,14 +144,47 @@ impl Machine {
                 }
             }
         }
-        *links.entry(self.tree.root()).or_default() += 1;
-        must!(bytes == self.tree.bytes(), "files have {bytes} bytes, not {}", self.tree.bytes());
+        for (id, filesystem) in self.tree.filesystems() {
+            let taken = room.remove(&id).unwrap_or_default();
+            let counted = (filesystem.pages, filesystem.inodes);
+            must!(taken == counted, "file system {id} takes {taken:?}, not {counted:?}");
+            let used = uses.remove(&id).unwrap_or(0);
+            let counted = filesystem.holds;
+            must!(used == counted, "file system {id} is held {used} times, not {counted}");
+        }
+        must!(room.is_empty() && uses.is_empty(), "an inode's file system is gone");
         for (id, inode) in self.tree.inodes() {
             let (ino, held) = (inode.ino, holds.get(&id).copied().unwrap_or(0));
             let linked = links.get(&id).copied().unwrap_or(0);
             must!(held == inode.holds, "inode {ino} is held {held} times, not {}", inode.holds);
             must!(linked == inode.nlink, "inode {ino} has {linked} links, not {}", inode.nlink);
             must!(held + linked > 0, "inode {ino} is there and nothing refers to it");
+        }
+        self.check_namespaces()
+    }
+
+    /// How often each inode is held by processes and files.
+    fn outside_holds(&self) -> BTreeMap<InodeId, u32> {
+        let mut holds = BTreeMap::new();
+        let running = self.processes.iter().filter(|(_, process)| process.ended.is_none());
+        for inode in running
+            .flat_map(|(_, process)| [process.cwd, process.root])
+            .chain(self.files.values().filter_map(|file| file.kind.inode()))
+        {
+            *holds.entry(inode).or_default() += 1;
+        }
+        holds
+    }
+
+    /// Each mount namespace is there for the processes in it.
+    fn check_namespaces(&self) -> Result<(), Violation> {
+        for (id, namespace) in self.tree.namespaces() {
+            let inside =
+                |(_, process): &(i32, &Process)| process.ended.is_none() && process.mounts == id;
+            let count = self.processes.iter().filter(inside).count() as u32;
+            let counted = namespace.processes;
+            must!(count == counted, "mount namespace {id} has {count} processes, not {counted}");
+            must!(count > 0, "mount namespace {id} is there and nobody is in it");
         }
         Ok(())
     }

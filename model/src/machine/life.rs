@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use afunix::{Credentials, Errno, Exit, Limits, OpenFlags, Pid, Tid};
+use afunix::{Errno, Exit, Limits, OpenFlags, Pid, Tid};
 
 use super::descriptors::{Descriptor, Descriptors};
 use super::file::Kind;
+use super::identity::Identity;
 use super::process::{Dispositions, NR_OPEN, Process, Thread};
 use super::{Access, Effect, Machine, Object, Spawn};
 use crate::wait::WaitQueue;
@@ -19,7 +20,7 @@ impl Machine {
     ///
     /// # Errors
     /// ESRCH if the parent does not run; EINVAL if two descriptors are given the same number or one
-    /// below 3; EPERM if `spec` names a user and the parent's uid is not 0; EBADF if the parent
+    /// below 3; EPERM if `spec` names a user and the parent may not become it; EBADF if the parent
     /// does not have a descriptor, or a number in the child is over what a table can hold. Nothing
     /// has changed then.
     pub fn spawn(&mut self, parent: Pid, spec: &Spawn<'_>) -> Result<(Pid, Tid), Errno> {
@@ -29,8 +30,9 @@ impl Machine {
         if !spec.fds.iter().all(|(_, number)| *number >= STANDARD.end && numbers.insert(*number)) {
             return Err(Errno::INVAL);
         }
-        if spec.user.is_some() && !from.is_root() {
-            return Err(Errno::PERM);
+        let mut identity = from.identity.clone();
+        if let Some(user) = &spec.user {
+            identity.become_user(user)?;
         }
         let mut descriptors = Descriptors::default();
         let inherited = STANDARD.map(|number| (number, number));
@@ -46,11 +48,14 @@ impl Machine {
         let child = Process {
             name: spec.name.to_owned(),
             parent: Some(parent),
-            credentials: spec.user.clone().unwrap_or_else(|| from.credentials.clone()),
+            identity,
             umask: spec.umask.unwrap_or(from.umask) & 0o777,
             limits: spec.limits.unwrap_or(from.limits),
             confined: spec.confined || from.confined,
             cwd: from.cwd,
+            root: from.root,
+            mounts: from.mounts,
+            netns: from.netns,
             descriptors,
             threads: Vec::new(),
             children: BTreeSet::new(),
@@ -147,11 +152,14 @@ impl Machine {
         self.add_process(Process {
             name: "main".to_owned(),
             parent: None,
-            credentials: Credentials::ROOT,
+            identity: Identity::ROOT,
             umask: 0o022,
             limits: Limits::default(),
             confined: false,
             cwd,
+            root: cwd,
+            mounts: 0,
+            netns: 0,
             descriptors,
             threads: Vec::new(),
             children: BTreeSet::new(),
@@ -169,6 +177,8 @@ impl Machine {
             self.files[descriptor.file].references += 1;
         }
         self.tree.hold(process.cwd);
+        self.tree.hold(process.root);
+        self.tree.join_namespace(process.mounts);
         if let Some(parent) = process.parent.and_then(|pid| self.processes.get_mut(pid.0)) {
             parent.children.insert(pid);
         }
@@ -208,9 +218,12 @@ impl Machine {
         let Some(process) = self.processes.get_mut(pid.0) else { return };
         process.ended = Some(exit);
         process.end_waiters.wake_all(&mut self.tickets);
-        let (cwd, parent) = (process.cwd, process.parent);
+        let (cwd, root, mounts) = (process.cwd, process.root, process.mounts);
+        let parent = process.parent;
         let children = std::mem::take(&mut process.children);
         self.tree.let_go(cwd);
+        self.tree.let_go(root);
+        self.tree.leave_namespace(mounts);
         for child in children {
             self.orphan(child);
         }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use afunix::call::{DirEntry, Stat};
 use afunix::fs::File;
-use afunix::{Backend, Call, Credentials, Errno, OpenFlags, SegmentMut};
+use afunix::{Backend, Call, Errno, OpenFlags, SegmentMut};
 
 use super::Machine;
-use super::fs::{BYTES_MAX, Content, InodeId, Tree, Walker};
+use super::fs::{BYTES_MAX, Content, InodeId, Tree};
 
 /// What [`Machine::load`] copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -243,8 +243,7 @@ impl<B: Backend> Loader<'_, B> {
         content: Content,
         stat: &Stat,
     ) -> Result<InodeId, LoadError> {
-        let walker =
-            Walker { who: &Credentials::ROOT, umask: 0, cwd: self.tree.root(), confined: false };
+        let walker = self.tree.superuser();
         let exists = self.tree.entry(dir, name).map_err(|errno| target_error(path, errno))?;
         if exists.is_some() {
             return Err(target_error(path, Errno::EXIST));

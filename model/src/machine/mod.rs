@@ -19,6 +19,7 @@ mod events;
 pub mod file;
 mod footprint;
 pub mod fs;
+mod identity;
 mod invariants;
 mod life;
 mod load;
@@ -100,7 +101,7 @@ pub enum Effect {
 pub struct Spawn<'a> {
     /// Its name, for pictures.
     pub name: &'a str,
-    /// The user to become; EPERM unless the parent's uid is 0.
+    /// The user to become; EPERM unless the parent acts as user 0, and has not given it up.
     pub user: Option<Credentials>,
     /// The umask, if not the parent's.
     pub umask: Option<u32>,
@@ -136,6 +137,7 @@ pub struct Machine {
     next_id: i32,
     files: SlotMap<FileId, OpenFile>,
     next_file: u64,
+    next_netns: u32,
     tree: Tree,
     console: Vec<u8>,
     effects: VecDeque<Effect>,
@@ -213,6 +215,7 @@ impl Machine {
             next_id: 1,
             files: SlotMap::with_key(),
             next_file: 1,
+            next_netns: 1,
             tree: Tree::new(),
             console: Vec::new(),
             effects: VecDeque::new(),

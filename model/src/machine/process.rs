@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use afunix::{Credentials, Exit, Limits, Pid, Signal, Tid};
+use afunix::{Exit, Limits, Pid, Signal, Tid};
 
 use super::Time;
 use super::descriptors::Descriptors;
 use super::file::FileId;
 use super::fs::InodeId;
+use super::identity::Identity;
 use crate::sockets::{Receiving, Sending};
 use crate::wait::{On, Ticket, WaitQueue};
 
@@ -20,12 +21,18 @@ pub(crate) struct Process {
     pub(crate) name: String,
     /// `None`: nobody waits for it, and its end leaves no zombie.
     pub(crate) parent: Option<Pid>,
-    pub(crate) credentials: Credentials,
+    pub(crate) identity: Identity,
     pub(crate) umask: u32,
     pub(crate) limits: Limits,
     /// May open nothing by a path, nor may its children.
     pub(crate) confined: bool,
     pub(crate) cwd: InodeId,
+    /// Where `/` is.
+    pub(crate) root: InodeId,
+    /// The mount namespace.
+    pub(crate) mounts: u32,
+    /// The network namespace: abstract names are one's own in each (ADDR 5).
+    pub(crate) netns: u32,
     pub(crate) descriptors: Descriptors,
     pub(crate) threads: Vec<Tid>,
     pub(crate) children: BTreeSet<Pid>,
@@ -36,12 +43,6 @@ pub(crate) struct Process {
     /// Who polls a pidfd of it.
     pub(crate) end_waiters: WaitQueue,
     pub(crate) dispositions: Dispositions,
-}
-
-impl Process {
-    pub(crate) fn is_root(&self) -> bool {
-        self.credentials.uid == 0
-    }
 }
 
 /// What a process does on a signal.

@@ -1,6 +1,6 @@
 //! Signals: who may send them, and what becomes of the process.
 
-use afunix::{Errno, Exit, Pid, Signal, Tid};
+use afunix::{Capabilities, Errno, Exit, Pid, Signal, Tid};
 
 use super::process::{Disposition, ends_by_default};
 use super::{Access, Cx, Effect, Machine, Object};
@@ -54,13 +54,22 @@ impl Machine {
             return Err(Errno::INVAL);
         }
         self.touch(Object::Process(target), Access::Read);
-        let uid = |pid: Pid| self.processes.get(pid.0).map(|process| process.credentials.uid);
-        let sender = uid(cx.pid);
-        if sender != Some(0) && sender != uid(target) {
+        if !self.may_signal(cx.pid, target) {
             return Err(Errno::PERM);
         }
         self.deliver_signal(target, signal);
         Ok(())
+    }
+
+    /// Who acts as, or is, the user that the other is or may become again; or has CAP_KILL.
+    fn may_signal(&self, sender: Pid, target: Pid) -> bool {
+        let identity = |pid: Pid| self.processes.get(pid.0).map(|process| &process.identity);
+        let (Some(sender), Some(target)) = (identity(sender), identity(target)) else {
+            return false;
+        };
+        let is_of = |id: u32| id == target.uid.real || id == target.uid.saved;
+        let own = is_of(sender.uid.real) || is_of(sender.uid.effective);
+        own || sender.has(Capabilities::KILL)
     }
 
     /// Does with a process what its disposition of the signal says.

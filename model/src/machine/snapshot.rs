@@ -37,7 +37,7 @@ impl Machine {
         snapshot::Process {
             pid: pid as u32,
             name: process.name.clone(),
-            uid: process.credentials.uid,
+            uid: process.identity.uid.effective,
             threads: threads.collect(),
             descriptors: descriptors.collect(),
         }

@@ -4,7 +4,7 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use afunix::{Errno, RecvFlags, Segment, SegmentMut, SendFlags, Ucred};
+use afunix::{Capabilities, Errno, RecvFlags, Segment, SegmentMut, SendFlags, Ucred};
 
 pub use afunix::snapshot::WaitReason;
 
@@ -32,19 +32,43 @@ pub struct NameKey {
     pub ino: u64,
 }
 
+/// Three ids of a process (credentials(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// Whose process it is.
+    pub real: u32,
+    /// As whom it acts.
+    pub effective: u32,
+    /// What it may become again.
+    pub saved: u32,
+}
+
+impl Ids {
+    /// All three the same.
+    pub const fn all(id: u32) -> Ids {
+        Ids { real: id, effective: id, saved: id }
+    }
+
+    /// Whether it is one of the three.
+    #[inline]
+    pub fn contains(self, id: u32) -> bool {
+        self.real == id || self.effective == id || self.saved == id
+    }
+}
+
 /// Who calls.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     /// Process id.
     pub pid: i32,
-    /// User id; real and effective are the same.
-    pub uid: u32,
-    /// Group id; real and effective are the same.
-    pub gid: u32,
+    /// User ids.
+    pub uid: Ids,
+    /// Group ids.
+    pub gid: Ids,
     /// Supplementary groups.
     pub groups: &'a [u32],
-    /// Whether it may do all (CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_SETUID, ...).
-    pub superuser: bool,
+    /// What it may do beyond that: the effective set.
+    pub capabilities: Capabilities,
     /// RLIMIT_NOFILE, soft (CMSG 4).
     pub descriptor_limit: u32,
     /// The clock, for timestamps (RCMSG 1).
@@ -54,9 +78,20 @@ pub struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// Its ids, as SO_PEERCRED and SCM_CREDENTIALS tell them.
+    /// Who it acts as: what SO_PEERCRED tells (OPT 2).
     pub fn ucred(&self) -> Ucred {
-        Ucred { pid: self.pid, uid: self.uid, gid: self.gid }
+        Ucred { pid: self.pid, uid: self.uid.effective, gid: self.gid.effective }
+    }
+
+    /// Whose it is: what SCM_CREDENTIALS tells (RCMSG 2).
+    pub fn real_ucred(&self) -> Ucred {
+        Ucred { pid: self.pid, uid: self.uid.real, gid: self.gid.real }
+    }
+
+    /// Whether it has one of these capabilities.
+    #[inline]
+    pub fn has(&self, any: Capabilities) -> bool {
+        self.capabilities.intersects(any)
     }
 }
 

@@ -7,7 +7,7 @@ use afunix::control::{
     messages,
 };
 use afunix::options::{SO_INQ, SO_TIMESTAMP, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS, SO_TIMESTAMPNS_NEW};
-use afunix::{Errno, RecvFlags, SocketType, Ucred};
+use afunix::{Capabilities, Errno, RecvFlags, SocketType, Ucred};
 
 use super::call::{Attachment, Caller, Receiving, Sending};
 use super::socket::{Socket, Stamping, Switches};
@@ -82,7 +82,10 @@ fn check_credentials(
     if said.uid == u32::MAX || said.gid == u32::MAX {
         return Err(Errno::INVAL);
     }
-    if said != caller.ucred() && !caller.superuser {
+    let may_say = (said.pid == caller.pid || caller.has(Capabilities::SYS_ADMIN))
+        && (caller.uid.contains(said.uid) || caller.has(Capabilities::SETUID))
+        && (caller.gid.contains(said.gid) || caller.has(Capabilities::SETGID));
+    if !may_say {
         return Err(Errno::PERM);
     }
     if said.pid <= 0 || (said.pid != caller.pid && !resolve.is_process(said.pid)) {

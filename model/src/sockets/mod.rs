@@ -51,8 +51,8 @@ use slotmap::SlotMap;
 use crate::profile::Profile;
 
 pub use call::{
-    Attachment, Caller, Cause, Destination, File, Incoming, Name, NameKey, Outgoing, Receiving,
-    SendTo, Sending, Stop, WaitReason, Waiting,
+    Attachment, Caller, Cause, Destination, File, Ids, Incoming, Name, NameKey, Outgoing,
+    Receiving, SendTo, Sending, Stop, WaitReason, Waiting,
 };
 pub use control::{Install, Resolve, parse_control};
 use flight::Flight;

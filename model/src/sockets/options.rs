@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use afunix::call::OptionOut;
 use afunix::options::*;
-use afunix::{AF_UNIX, Errno, SocketType, Ucred};
+use afunix::{AF_UNIX, Capabilities, Errno, SocketType, Ucred};
 
 use super::socket::{State, Switches};
 use super::{Caller, Part, SocketKey, Sockets, Touch, stored};
@@ -221,7 +221,7 @@ impl Sockets {
             SO_SNDBUF | SO_RCVBUF | SO_SNDBUFFORCE | SO_RCVBUFFORCE => {
                 return self.set_buffer(tickets, caller, key, option, word);
             }
-            _ => return stored::set(socket, caller.superuser, option, word, value),
+            _ => return stored::set(socket, caller.capabilities, option, word, value),
         }
         Ok(())
     }
@@ -236,7 +236,7 @@ impl Sockets {
         value: i32,
     ) -> Result<(), Errno> {
         let forced = matches!(option, SO_SNDBUFFORCE | SO_RCVBUFFORCE);
-        if forced && !caller.superuser {
+        if forced && !caller.has(Capabilities::NET_ADMIN) {
             return Err(Errno::PERM);
         }
         let sends = matches!(option, SO_SNDBUF | SO_SNDBUFFORCE);

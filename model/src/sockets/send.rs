@@ -1,6 +1,6 @@
 //! The send calls: SSEND, DSEND, QSEND.
 
-use afunix::{Errno, SendFlags, SocketType};
+use afunix::{Capabilities, Errno, SendFlags, SocketType};
 
 use super::buffer::{Buffer, NO_CREDENTIALS, Source};
 use super::call::{Caller, Cause, Outgoing, Parked, SendTo, Sending, Stop, Waiting};
@@ -204,11 +204,12 @@ impl Sockets {
 
     /// CMSG 4: a user has too much in flight already.
     fn may_carry(&mut self, caller: &Caller<'_>, files: &[Attachment]) -> Result<(), Errno> {
-        if files.is_empty() || caller.superuser {
+        let is_free = Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN;
+        if files.is_empty() || caller.has(is_free) {
             return Ok(());
         }
         self.watch.touch(Part::InFlight, Touch::Read);
-        let in_flight = self.in_flight_of_user.get(&caller.uid).copied().unwrap_or(0);
+        let in_flight = self.in_flight_of_user.get(&caller.uid.real).copied().unwrap_or(0);
         let allowed = caller.descriptor_limit as usize;
         if in_flight > allowed { Err(Errno::TOOMANYREFS) } else { Ok(()) }
     }
@@ -402,7 +403,7 @@ impl Sockets {
         let credentials = match sending.credentials {
             Some(explicit) => explicit,
             None if from_identifies || receiver.identifies() || !receiver.accepted => {
-                caller.ucred()
+                caller.real_ucred()
             }
             None => NO_CREDENTIALS,
         };
@@ -412,7 +413,7 @@ impl Sockets {
             skip: 0,
             charge: size.charge,
             credentials,
-            user: caller.uid,
+            user: caller.uid.real,
             urgent,
             peeked: false,
             stamp: receiver.stamp(caller.now),
@@ -424,7 +425,7 @@ impl Sockets {
         }
         self.watch.touch(Part::Receive(to), Touch::Write);
         if !buffer.files.is_empty() {
-            self.enter_flight(to, caller.uid, &buffer.files);
+            self.enter_flight(to, caller.uid.real, &buffer.files);
         }
         let receiver = &mut self.table[to];
         receiver.queue.push(buffer, source);

@@ -1,6 +1,7 @@
 //! Options that AF_UNIX stores like any other family and that change nothing it does, and those
 //! for timestamps.
 
+use afunix::Capabilities;
 use afunix::Errno;
 use afunix::call::OptionOut;
 use afunix::options::*;
@@ -90,12 +91,14 @@ pub(super) fn get(
 /// EACCES, ENOENT, EFAULT, EOPNOTSUPP, ENOPROTOOPT.
 pub(super) fn set(
     socket: &mut Socket,
-    superuser: bool,
+    capabilities: Capabilities,
     option: i32,
     word: i32,
     value: &[u8],
 ) -> Result<(), Errno> {
     let mut new = i64::from(word);
+    let is_net_admin = capabilities.contains(Capabilities::NET_ADMIN);
+    let may_mark = capabilities.intersects(Capabilities::NET_ADMIN | Capabilities::NET_RAW);
     match option {
         SO_TIMESTAMP | SO_TIMESTAMPNS | SO_TIMESTAMP_NEW | SO_TIMESTAMPNS_NEW => {
             stamp(&mut socket.rare_mut().stamping, option, word != 0);
@@ -110,7 +113,7 @@ pub(super) fn set(
         }
         SO_BSDCOMPAT | SO_CNX_ADVICE => return Ok(()),
         SO_BUSY_POLL_BUDGET if !(0..=BUDGET_MAX).contains(&word) => return Err(Errno::INVAL),
-        SO_BUSY_POLL_BUDGET if word > 0 && !superuser => return Err(Errno::PERM),
+        SO_BUSY_POLL_BUDGET if word > 0 && !is_net_admin => return Err(Errno::PERM),
         SO_BUSY_POLL_BUDGET => return Ok(()),
         SO_RESERVE_MEM if word < 0 => return Err(Errno::INVAL),
         SO_ZEROCOPY | SO_TXREHASH | SO_RESERVE_MEM => return Err(Errno::OPNOTSUPP),
@@ -121,12 +124,12 @@ pub(super) fn set(
             let locked = read(socket.rare.as_deref(), SO_LOCK_FILTER) == Some(1);
             return Err(if locked { Errno::PERM } else { Errno::NOENT });
         }
-        SO_DEBUG if word != 0 && !superuser => return Err(Errno::ACCES),
-        SO_PREFER_BUSY_POLL if word != 0 && !superuser => return Err(Errno::PERM),
-        SO_PRIORITY if !(0..=PRIORITY_MAX).contains(&word) && !superuser => {
+        SO_DEBUG if word != 0 && !is_net_admin => return Err(Errno::ACCES),
+        SO_PREFER_BUSY_POLL if word != 0 && !is_net_admin => return Err(Errno::PERM),
+        SO_PRIORITY if !(0..=PRIORITY_MAX).contains(&word) && !may_mark => {
             return Err(Errno::PERM);
         }
-        SO_MARK if !superuser => return Err(Errno::PERM),
+        SO_MARK if !may_mark => return Err(Errno::PERM),
         SO_LOCK_FILTER if word == 0 && read(socket.rare.as_deref(), option) == Some(1) => {
             return Err(Errno::PERM);
         }

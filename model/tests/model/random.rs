@@ -8,8 +8,8 @@ use std::time::Duration;
 use afunix::call::{Fcntl, OptionOut, Stat};
 use afunix::control::ControlOut;
 use afunix::{
-    Call, Credentials, Exit, Limits, NameOut, NameWant, OpenFlags, Pid, PollFd, RawName, Readiness,
-    RecvFlags, Segment, SegmentMut, SendFlags, SocketFlags, Tid,
+    Call, Capabilities, Credentials, Exit, Limits, NameOut, NameWant, OpenFlags, Pid, PollFd,
+    RawName, Readiness, RecvFlags, Segment, SegmentMut, SendFlags, SocketFlags, Tid,
 };
 use afunix_model::{Effect, Resume, Spawn, Step, Ticket};
 use quickcheck::quickcheck;
@@ -386,11 +386,36 @@ fn perform_on_process(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> Step
             let new = (b < 32).then_some(Limits { descriptors: u32::from(b) });
             Call::Prlimit { new, old: &mut old }
         }
-        11 => Call::Setids { uid: u32::from(b), gid: u32::from(c), groups: &[5, 6] },
+        11 => return perform_on_identity(rig, tid, act, resume),
         12 => Call::Kill { pid, signal },
         13 => Call::Waitpid { pid, status: &mut status },
         14 => Call::Nanosleep { time: Duration::from_millis(u64::from(b)) },
         _ => Call::Close { fd: one },
+    };
+    rig.step(tid, &mut call, resume)
+}
+
+fn perform_on_identity(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> Step {
+    let (_, what, (a, b, c)) = act;
+    let id = |byte: u8| [0, 1, 2, u32::MAX][usize::from(byte) % 4];
+    let (real, effective, saved) = (id(a), id(b), id(a / 4));
+    let sets = |byte: u8| Capabilities::from_bits_retain(!(u64::from(byte) << (byte % 32)));
+    let options: [&[u8]; 4] = [b"", b"nr_inodes=4,mode=777", b"size=4096", b"ro"];
+    let mut call = match c % 12 {
+        0 => Call::Setids { uid: u32::from(b), gid: u32::from(what), groups: &[5, 6] },
+        1 | 2 => Call::Setresuid { real, effective, saved },
+        3 => Call::Setresgid { real, effective, saved },
+        4 => Call::Setfsuid { uid: id(b) },
+        5 => Call::Setgroups { groups: &[1, 7] },
+        6 => Call::Capset { effective: sets(a), permitted: sets(b) },
+        7 => Call::Unshare { flags: [0x20000, 0x4000_0000, 0x4002_0000, 1][usize::from(b) % 4] },
+        8 | 9 => {
+            let flags = if b < 32 { 32 } else { 0 } | u64::from(b % 2);
+            Call::Mount { target: path(a), flags, data: options[usize::from(b / 2) % 4] }
+        }
+        10 => Call::Umount2 { target: path(a), flags: 2 },
+        _ if b % 8 == 0 => Call::Chroot { path: path(a) },
+        _ => Call::Fchdir { fd: fd(number(a, 0)) },
     };
     rig.step(tid, &mut call, resume)
 }

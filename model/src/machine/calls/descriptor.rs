@@ -3,7 +3,7 @@
 use afunix::call::{DirEntry, Fcntl, Stat};
 use afunix::net::Fd;
 use afunix::options::{FIONBIO, SIOCATMARK, SIOCINQ, SIOCOUTQ};
-use afunix::{Errno, OpenFlags};
+use afunix::{Capabilities, Errno, OpenFlags};
 
 use super::super::descriptors::Descriptor;
 use super::super::file::{FileId, Kind};
@@ -136,8 +136,8 @@ impl Machine {
         if let Some(inode) = kind.inode()
             && flags & NOATIME & !old != 0
         {
-            let who = &self.process(cx).credentials;
-            if who.uid != 0 && who.uid != self.tree[inode].uid {
+            let walker = super::path::walker(&self.processes, cx);
+            if !walker.acts_as_owner(&self.tree[inode]) {
                 return Err(Errno::PERM);
             }
         }
@@ -226,11 +226,12 @@ impl Machine {
     pub(super) fn fchmod(&mut self, cx: Cx, fd: Fd<'_>, mode: u32) -> Result<usize, Errno> {
         let file = self.file_of(cx, fd)?;
         let walker = super::path::walker(&self.processes, cx);
+        let is_owner = |uid| walker.who.fsuid == uid || walker.who.has(Capabilities::FOWNER);
         match self.files[file].kind {
             Kind::Process(_) => return Err(Errno::OPNOTSUPP),
             Kind::Socket(_) => {
                 let inode = &mut self.files[file].socket_inode;
-                if !walker.is_root() && walker.who.uid != inode.uid {
+                if !is_owner(inode.uid) {
                     return Err(Errno::PERM);
                 }
                 inode.mode = mode & 0o7777;
@@ -238,7 +239,7 @@ impl Machine {
             }
             Kind::Pipe(pipe) => {
                 let uid = self.pipes[pipe].stat().uid;
-                if !walker.is_root() && walker.who.uid != uid {
+                if !is_owner(uid) {
                     return Err(Errno::PERM);
                 }
                 self.touch(Object::Pipe(pipe), Access::Write);

@@ -24,6 +24,9 @@ impl Machine {
     /// The text of a listing; ENOENT for the details of a number that is not open. `None`: it is
     /// another path.
     pub(super) fn listing(&mut self, cx: Cx, path: &[u8]) -> Option<Result<String, Errno>> {
+        if self.process(cx).root != self.tree.root() {
+            return None;
+        }
         let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
         let path = &path[..end];
         if path == NET_UNIX {

@@ -5,10 +5,12 @@
 
 mod descriptor;
 mod eventfd;
+mod identity;
 mod io;
 mod listing;
 mod many;
 mod message;
+mod mount;
 mod path;
 mod pidfd;
 mod pipe;
@@ -147,11 +149,41 @@ impl Machine {
             Call::Stat { path, stat } => self.stat(cx, path, true, stat),
             Call::Lstat { path, stat } => self.stat(cx, path, false, stat),
             Call::Chdir { path } => self.chdir(cx, path),
+            Call::Fchdir { fd } => self.fchdir(cx, *fd),
+            Call::Readlink { path, data } => self.readlink(cx, path, data),
             Call::Getpid => Ok(cx.pid.0 as usize),
             Call::Umask { mask } => self.umask(cx, *mask),
             Call::Prlimit { new, old } => self.prlimit(cx, *new, old),
-            Call::Setids { uid, gid, groups } => self.setids(cx, *uid, *gid, groups),
             Call::Kill { pid, signal } => self.kill(cx, *pid, *signal),
+            other => self.perform_on_self(cx, other),
+        }
+    }
+
+    /// The calls on who the caller is and what it sees of the machine.
+    fn perform_on_self(&mut self, cx: Cx, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
+        match call {
+            Call::Setids { uid, gid, groups } => self.setids(cx, *uid, *gid, groups),
+            Call::Setresuid { real, effective, saved } => {
+                self.setresuid(cx, *real, *effective, *saved)
+            }
+            Call::Setresgid { real, effective, saved } => {
+                self.setresgid(cx, *real, *effective, *saved)
+            }
+            Call::Setfsuid { uid } => Ok(self.identity_mut(cx).setfsuid(*uid) as usize),
+            Call::Setfsgid { gid } => Ok(self.identity_mut(cx).setfsgid(*gid) as usize),
+            Call::Setgroups { groups } => self.identity_mut(cx).setgroups(groups).map(|()| 0),
+            Call::Capset { effective, permitted } => {
+                self.identity_mut(cx).capset(*effective, *permitted).map(|()| 0)
+            }
+            Call::Capget { effective, permitted } => {
+                let identity = &self.process(cx).identity;
+                (**effective, **permitted) = (identity.effective, identity.permitted);
+                Ok(0)
+            }
+            Call::Chroot { path } => self.chroot(cx, path),
+            Call::Mount { target, flags, data } => self.mount(cx, target, *flags, data),
+            Call::Umount2 { target, flags } => self.umount2(cx, target, *flags),
+            Call::Unshare { flags } => self.unshare(cx, *flags),
             other => panic!("{} is performed where calls may wait", other.name()),
         }
     }
@@ -207,13 +239,13 @@ fn caller(processes: &Numbered<Process>, cx: Cx) -> Caller<'_> {
     let process = processes.get(cx.pid.0).expect("a thread that makes calls is in a process");
     Caller {
         pid: cx.pid.0,
-        uid: process.credentials.uid,
-        gid: process.credentials.gid,
-        groups: &process.credentials.groups,
-        superuser: process.is_root(),
+        uid: process.identity.uid,
+        gid: process.identity.gid,
+        groups: &process.identity.groups,
+        capabilities: process.identity.effective,
         descriptor_limit: process.limits.descriptors,
         now: cx.now,
-        netns: 0,
+        netns: process.netns,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Calls on paths.
 
 use afunix::call::Stat;
-use afunix::{Errno, OpenFlags};
+use afunix::net::Fd;
+use afunix::{Capabilities, Errno, OpenFlags, SegmentMut};
 
 use super::super::file::{FileId, Kind};
 use super::super::fs::{Content, Cursor, InodeId, Last, Walker, Want};
@@ -27,9 +28,11 @@ const TMPFILE: i32 = 0o20000000;
 pub(super) fn walker(processes: &Numbered<Process>, cx: Cx) -> Walker<'_> {
     let process = processes.get(cx.pid.0).expect("a thread that makes calls is in a process");
     Walker {
-        who: &process.credentials,
+        who: &process.identity,
         umask: process.umask,
         cwd: process.cwd,
+        root: process.root,
+        mounts: process.mounts,
         confined: process.confined,
     }
 }
@@ -42,6 +45,9 @@ impl Machine {
     /// the number is not open. `None`: it is another path.
     pub(super) fn own_file(&mut self, cx: Cx, path: &[u8]) -> Option<Result<FileId, Errno>> {
         let end = path.iter().position(|byte| *byte == 0).unwrap_or(path.len());
+        if self.process(cx).root != self.tree.root() {
+            return None;
+        }
         let number = str::from_utf8(path[..end].strip_prefix(OWN_DESCRIPTORS)?).ok()?;
         let number: i32 =
             number.parse().ok().filter(|parsed: &i32| parsed.to_string() == number)?;
@@ -63,9 +69,10 @@ impl Machine {
         let walker = walker(&self.processes, cx);
         let inode = &mut self.files[file].socket_inode;
         let keeps = |new: u32, old: u32| new == u32::MAX || new == old;
-        let is_own = walker.who.uid == inode.uid;
-        let may_gid = keeps(gid, inode.gid) || walker.in_group(gid);
-        if !(walker.is_root() || (is_own && keeps(uid, inode.uid) && may_gid)) {
+        let is_own = walker.who.fsuid == inode.uid;
+        let may_gid = keeps(gid, inode.gid) || walker.who.in_group(gid);
+        let is_allowed = is_own && keeps(uid, inode.uid) && may_gid;
+        if !is_allowed && !walker.who.has(Capabilities::CHOWN) {
             return Err(Errno::PERM);
         }
         inode.uid = if uid == u32::MAX { inode.uid } else { uid };
@@ -147,7 +154,7 @@ impl Machine {
         let inode = loop {
             let (name, trailing) = match self.tree.walk_to_last(&walker, &mut cursor)? {
                 Last::Root | Last::Dot => break cursor.dir,
-                Last::DotDot => break self.tree.parent(cursor.dir),
+                Last::DotDot => break self.tree.up(&walker, cursor.dir),
                 Last::Name { name, trailing } => (name, trailing),
             };
             if creates && trailing {
@@ -157,6 +164,7 @@ impl Machine {
                 if !creates {
                     return Err(Errno::NOENT);
                 }
+                self.tree.may_change(cursor.dir)?;
                 let content = Content::Regular(Default::default());
                 // Who makes a file may use it as asked for, whatever its mode.
                 let made = self.tree.create(&walker, cursor.dir, &name, content, mode);
@@ -166,7 +174,7 @@ impl Machine {
                 Content::Symlink(target) if follow || trailing => {
                     cursor.follow(target, trailing)?
                 }
-                Content::Directory { .. } => break inode,
+                Content::Directory { .. } => break self.tree.enter(&walker, inode),
                 _ if trailing => return Err(Errno::NOTDIR),
                 _ => break inode,
             }
@@ -245,14 +253,85 @@ impl Machine {
         Ok(0)
     }
 
+    /// readlink(2): as many bytes of the target as fit. EINVAL for what is no link, EFAULT.
+    pub(super) fn readlink(
+        &mut self,
+        cx: Cx,
+        path: &[u8],
+        data: &mut SegmentMut<'_>,
+    ) -> Result<usize, Errno> {
+        if data.is_empty() {
+            return Err(Errno::INVAL);
+        }
+        let target: Vec<u8> = match self.own_file(cx, path) {
+            Some(file) => self.descriptor_text(file?),
+            None => {
+                let walker = walker(&self.processes, cx);
+                let inode = self.tree.resolve(&walker, path, false)?;
+                let Content::Symlink(target) = &self.tree[inode].content else {
+                    return Err(Errno::INVAL);
+                };
+                target.to_vec()
+            }
+        };
+        let SegmentMut::Bytes(buffer) = data else { return Err(Errno::FAULT) };
+        let len = target.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&target[..len]);
+        Ok(len)
+    }
+
+    /// What a link of [`OWN_DESCRIPTORS`] reads as.
+    fn descriptor_text(&self, file: FileId) -> Vec<u8> {
+        let inode = match self.files[file].kind {
+            Kind::Socket(socket) => {
+                return format!("socket:[{}]", self.sockets.id(socket)).into();
+            }
+            Kind::Pipe(pipe) => return format!("pipe:[{}]", self.pipes[pipe].ino()).into(),
+            Kind::Eventfd(_) => return b"anon_inode:[eventfd]".to_vec(),
+            Kind::Process(_) => return b"anon_inode:[pidfd]".to_vec(),
+            Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
+                inode
+            }
+        };
+        let path = self.tree.paths(|other| other == inode).remove(&inode);
+        path.unwrap_or_else(|| b"(deleted)".to_vec())
+    }
+
     /// chdir(2).
     pub(super) fn chdir(&mut self, cx: Cx, path: &[u8]) -> Result<usize, Errno> {
-        let walker = walker(&self.processes, cx);
-        let inode = self.tree.resolve(&walker, path, true)?;
+        let inode = self.inode_at(cx, path)?;
+        self.change_directory(cx, inode)
+    }
+
+    /// fchdir(2).
+    pub(super) fn fchdir(&mut self, cx: Cx, fd: Fd<'_>) -> Result<usize, Errno> {
+        let file = self.any_file_of(cx, fd)?;
+        let inode = self.files[file].kind.inode().ok_or(Errno::NOTDIR)?;
+        self.change_directory(cx, inode)
+    }
+
+    /// chroot(2). In order: what the path says, ENOTDIR, EACCES, EPERM.
+    pub(super) fn chroot(&mut self, cx: Cx, path: &[u8]) -> Result<usize, Errno> {
+        let inode = self.inode_at(cx, path)?;
+        self.may_stand_in(cx, inode)?;
+        self.process(cx).identity.needs(Capabilities::SYS_CHROOT)?;
+        self.tree.hold(inode);
+        let old = std::mem::replace(&mut self.process_mut(cx).root, inode);
+        self.tree.let_go(old);
+        self.touch_process(cx);
+        Ok(0)
+    }
+
+    /// ENOTDIR, EACCES.
+    fn may_stand_in(&self, cx: Cx, inode: InodeId) -> Result<(), Errno> {
         if !self.tree[inode].is_directory() {
             return Err(Errno::NOTDIR);
         }
-        walker.may(&self.tree[inode], Want::SEARCH)?;
+        walker(&self.processes, cx).may(&self.tree[inode], Want::SEARCH)
+    }
+
+    fn change_directory(&mut self, cx: Cx, inode: InodeId) -> Result<usize, Errno> {
+        self.may_stand_in(cx, inode)?;
         self.tree.hold(inode);
         let old = std::mem::replace(&mut self.process_mut(cx).cwd, inode);
         self.tree.let_go(old);

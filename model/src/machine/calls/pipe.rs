@@ -212,8 +212,8 @@ impl Machine {
             return Err(Errno::NOPKG);
         }
         let numbers = self.room(cx, 2)?;
-        let credentials = &self.process(cx).credentials;
-        let pipe = Pipe::new(self.next_file, credentials.uid, credentials.gid);
+        let identity = &self.process(cx).identity;
+        let pipe = Pipe::new(self.next_file, identity.fsuid, identity.fsgid);
         let pipe = self.pipes.insert(pipe);
         for mode in [OpenFlags::empty(), OpenFlags::WRONLY] {
             let file = self.new_file(Kind::Pipe(pipe), mode | (flags & kept));

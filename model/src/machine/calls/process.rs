@@ -1,16 +1,11 @@
 //! Calls on the process itself and on its children.
 
-use afunix::{Credentials, Errno, Exit, Limits, Pid, snapshot::WaitReason};
+use afunix::{Errno, Exit, Limits, Pid, snapshot::WaitReason};
 use std::time::Duration;
 
 use super::super::process::{InCallState, NR_OPEN};
 use super::super::{Access, Cx, Flow, Machine, Object, Settled, Wait, Why};
 use crate::wait::On;
-
-/// Most supplementary groups (NGROUPS_MAX).
-const GROUPS_MAX: usize = 65536;
-/// An id argument that leaves the id as it is.
-const UNCHANGED: u32 = u32::MAX;
 
 impl Machine {
     pub(super) fn touch_process(&mut self, cx: Cx) {
@@ -38,29 +33,6 @@ impl Machine {
         let process = self.process_mut(cx);
         *old = process.limits;
         process.limits = new.unwrap_or(process.limits);
-        Ok(0)
-    }
-
-    /// setgroups(2), setresgid(2), setresuid(2).
-    pub(super) fn setids(
-        &mut self,
-        cx: Cx,
-        uid: u32,
-        gid: u32,
-        groups: &[u32],
-    ) -> Result<usize, Errno> {
-        self.touch_process(cx);
-        let process = self.process_mut(cx);
-        if !process.is_root() {
-            return Err(Errno::PERM);
-        }
-        if groups.len() > GROUPS_MAX || groups.contains(&UNCHANGED) {
-            return Err(Errno::INVAL);
-        }
-        let old = &process.credentials;
-        let uid = if uid == UNCHANGED { old.uid } else { uid };
-        let gid = if gid == UNCHANGED { old.gid } else { gid };
-        process.credentials = Credentials { uid, gid, groups: groups.to_vec() };
         Ok(0)
     }
 

@@ -5,7 +5,7 @@ use afunix::{AF_UNIX, Errno, NameOut, NameWant, OpenFlags, RawName, SocketFlags,
 
 use super::super::descriptors::Descriptor;
 use super::super::file::{FileId, Kind, SocketInode};
-use super::super::fs::{Content, DEVICE, Want};
+use super::super::fs::{Content, Want};
 use super::super::process::InCallState;
 use super::super::{Access, Cx, Flow, Machine, Object, Why};
 use super::message::errno_of;
@@ -72,9 +72,9 @@ impl Machine {
         let mut status = OpenFlags::RDWR;
         status.set(OpenFlags::NONBLOCK, flags.contains(SocketFlags::NONBLOCK));
         let file = self.new_file(Kind::Socket(socket), status);
-        let credentials = &self.process(cx).credentials;
+        let identity = &self.process(cx).identity;
         // CREATE 6
-        let inode = SocketInode { mode: 0o777, uid: credentials.uid, gid: credentials.gid };
+        let inode = SocketInode { mode: 0o777, uid: identity.fsuid, gid: identity.fsgid };
         self.files[file].socket_inode = inode;
         file
     }
@@ -120,7 +120,7 @@ impl Machine {
         // BIND 3: the mode of the socket's own inode, masked.
         let mode = self.files[file].socket_inode.mode & !walker.umask;
         let inode = self.tree.create(&walker, dir, &name, Content::Socket, mode)?;
-        let key = NameKey { dev: DEVICE, ino: self.tree[inode].ino };
+        let key = self.tree[inode].name_key();
         let bound = self.sockets.bind_path(socket, path, key);
         if bound.is_err() {
             // BIND 1: "already bound" is found out after the inode was made.
@@ -140,10 +140,9 @@ impl Machine {
             }
         };
         let walker = super::path::walker(&self.processes, cx);
-        let inode = &self.tree[found];
         // CONNECT 13
-        walker.may(inode, Want::WRITE)?;
-        Ok(NameKey { dev: DEVICE, ino: inode.ino })
+        self.tree.may(&walker, found, Want::WRITE)?;
+        Ok(self.tree[found].name_key())
     }
 
     /// listen(2).

@@ -2,9 +2,10 @@
 //!
 //! An *inode* is a file's contents, owner and mode; an *entry* is a name for it in a directory. An
 //! inode lives while it has names (`nlink`) or is *held*: by open files, by working directories,
-//! and, for a directory, by the directories in it. There is one file system, and its contents are
-//! shared between clones of a machine until one of them writes.
+//! and, for a directory, by the directories in it. Contents are shared between clones of a machine
+//! until one of them writes.
 
+mod mount;
 mod ops;
 mod rename;
 mod walk;
@@ -13,11 +14,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use afunix::call::Stat;
-use afunix::{Credentials, Errno};
+use afunix::{Capabilities, Errno};
 use slotmap::SlotMap;
 
+use super::identity::Identity;
 use super::{Access, Object};
+use crate::sockets::NameKey;
 
+pub(crate) use mount::{Filesystem, MountOptions, Namespace, PAGE};
 pub(crate) use walk::{Cursor, Last};
 
 slotmap::new_key_type! {
@@ -25,18 +29,20 @@ slotmap::new_key_type! {
     pub struct InodeId;
 }
 
-/// The device number of the one file system.
-pub(crate) const DEVICE: u64 = 0x11;
+/// The device number of the first file system; the others follow.
+const DEVICE: u64 = 0x11;
 /// The device number of sockets that have no name.
 pub(crate) const SOCKET_DEVICE: u64 = 0x8;
 /// The device number of pipes.
 pub(crate) const PIPE_DEVICE: u64 = 0xf;
 /// The device number of what has no inode of its own.
 pub(crate) const ANONYMOUS_DEVICE: u64 = 0x10;
-/// What the contents of all files may take together; more is ENOSPC.
+/// What the contents of all files of a file system may take together; more is ENOSPC.
 pub(crate) const BYTES_MAX: u64 = 1 << 28;
-/// How many inodes there may be; more is ENOSPC.
-pub(crate) const INODES_MAX: usize = 1 << 20;
+/// The same in pages.
+const PAGES_MAX: u64 = BYTES_MAX / PAGE;
+/// How many inodes a file system may have; more is ENOSPC.
+const INODES_MAX: u64 = 1 << 20;
 /// Set-group-ID.
 pub(crate) const S_ISGID: u32 = 0o2000;
 /// Set-user-ID.
@@ -83,6 +89,8 @@ impl Content {
 /// An inode.
 #[derive(Clone, Debug)]
 pub(crate) struct Inode {
+    /// Its file system.
+    pub(crate) fs: u32,
     pub(crate) ino: u64,
     /// Permission bits, without the type.
     pub(crate) mode: u32,
@@ -112,9 +120,14 @@ impl Inode {
         }
     }
 
+    /// What the sockets know it by.
+    pub(crate) fn name_key(&self) -> NameKey {
+        NameKey { dev: DEVICE + u64::from(self.fs), ino: self.ino }
+    }
+
     pub(crate) fn stat(&self) -> Stat {
         Stat {
-            dev: DEVICE,
+            dev: DEVICE + u64::from(self.fs),
             ino: self.ino,
             mode: self.mode | self.content.file_type(),
             nlink: u64::from(self.nlink),
@@ -137,40 +150,57 @@ impl Want {
     pub(crate) const CHANGE: Want = Want(2 | 1);
 }
 
-/// Who walks: credentials, and where relative paths start.
+/// Who walks, where paths start, and what is mounted where.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Walker<'a> {
-    pub(crate) who: &'a Credentials,
+    pub(crate) who: &'a Identity,
     pub(crate) umask: u32,
     pub(crate) cwd: InodeId,
+    pub(crate) root: InodeId,
+    /// The mount namespace.
+    pub(crate) mounts: u32,
     /// May change no entry and open nothing.
     pub(crate) confined: bool,
 }
 
 impl Walker<'_> {
-    pub(crate) fn is_root(&self) -> bool {
-        self.who.uid == 0
+    /// Whether the inode is its own.
+    pub(crate) fn owns(&self, inode: &Inode) -> bool {
+        self.who.fsuid == inode.uid
     }
 
-    pub(crate) fn in_group(&self, gid: u32) -> bool {
-        self.who.gid == gid || self.who.groups.contains(&gid)
+    /// Whether it may do what the owner may: EPERM is for the others.
+    pub(crate) fn acts_as_owner(&self, inode: &Inode) -> bool {
+        self.owns(inode) || self.who.has(Capabilities::FOWNER)
+    }
+
+    /// Whether it may give the inode's group to programs.
+    pub(crate) fn has_group(&self, gid: u32) -> bool {
+        self.who.in_group(gid) || self.who.has(Capabilities::FSETID)
     }
 
     /// EACCES unless all of `want` is allowed.
     pub(crate) fn may(&self, inode: &Inode, want: Want) -> Result<(), Errno> {
-        let triple = if self.who.uid == inode.uid {
+        let triple = if self.owns(inode) {
             inode.mode >> 6
-        } else if self.in_group(inode.gid) {
+        } else if self.who.in_group(inode.gid) {
             inode.mode >> 3
         } else {
             inode.mode
         };
-        // The superuser may read and write everything, and search every directory.
-        match want.0 & !triple {
-            0 => Ok(()),
-            _ if self.is_root() => Ok(()),
-            _ => Err(Errno::ACCES),
+        if want.0 & !triple == 0 {
+            return Ok(());
         }
+        // Nothing here is executed, so that CAP_DAC_OVERRIDE is enough for everything.
+        let mut enough = Capabilities::DAC_OVERRIDE;
+        let only_looks = match inode.is_directory() {
+            true => want.0 & Want::WRITE.0 == 0,
+            false => want == Want::READ,
+        };
+        if only_looks {
+            enough |= Capabilities::DAC_READ_SEARCH;
+        }
+        if self.who.has(enough) { Ok(()) } else { Err(Errno::ACCES) }
     }
 
     /// EACCES for a confined process (as Landlock refuses).
@@ -179,13 +209,19 @@ impl Walker<'_> {
     }
 }
 
-/// The one file system of a machine.
+/// For whom everything is allowed.
+static SUPERUSER: Identity = Identity::ROOT;
+
+/// All file systems of a machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     inodes: SlotMap<InodeId, Inode>,
     next_ino: u64,
-    /// Bytes of all regular files.
-    bytes: u64,
+    filesystems: BTreeMap<u32, Filesystem>,
+    next_fs: u32,
+    namespaces: BTreeMap<u32, Namespace>,
+    next_namespace: u32,
+    /// Of the first file system.
     root: InodeId,
     console: InodeId,
     /// For footprints: drained, or cleared, after every step.
@@ -210,6 +246,7 @@ impl Tree {
     pub(crate) fn new() -> Tree {
         let mut inodes = SlotMap::with_key();
         let root = inodes.insert_with_key(|root| Inode {
+            fs: 0,
             ino: 1,
             mode: 0o755,
             uid: 0,
@@ -218,9 +255,27 @@ impl Tree {
             holds: 1,
             content: Content::directory(root),
         });
-        let mut tree =
-            Tree { inodes, next_ino: 2, bytes: 0, root, console: root, touched: Vec::new() };
-        let walker = Walker { who: &Credentials::ROOT, umask: 0, cwd: root, confined: false };
+        let first = Filesystem {
+            root,
+            read_only: false,
+            pages: 0,
+            pages_max: PAGES_MAX,
+            inodes: 1,
+            inodes_max: INODES_MAX,
+            holds: 1,
+        };
+        let mut tree = Tree {
+            inodes,
+            next_ino: 2,
+            filesystems: BTreeMap::from([(0, first)]),
+            next_fs: 1,
+            namespaces: BTreeMap::from([(0, Namespace::default())]),
+            next_namespace: 1,
+            root,
+            console: root,
+            touched: Vec::new(),
+        };
+        let walker = tree.superuser();
         let mut make = |dir, name: &[u8], content, mode| {
             tree.create(&walker, dir, name, content, mode).expect("a new tree has room")
         };
@@ -232,8 +287,15 @@ impl Tree {
         tree
     }
 
+    /// The root of the first file system.
     pub(crate) fn root(&self) -> InodeId {
         self.root
+    }
+
+    /// A walker for whom everything is allowed.
+    pub(crate) fn superuser(&self) -> Walker<'static> {
+        let (cwd, root) = (self.root, self.root);
+        Walker { who: &SUPERUSER, umask: 0, cwd, root, mounts: 0, confined: false }
     }
 
     pub(crate) fn console(&self) -> InodeId {
@@ -243,11 +305,6 @@ impl Tree {
     /// All inodes; in no order that means anything, but always the same one.
     pub(crate) fn inodes(&self) -> impl Iterator<Item = (InodeId, &Inode)> {
         self.inodes.iter()
-    }
-
-    /// Bytes of all regular files, as counted.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// The entries of a directory; ENOTDIR if it is none.
@@ -277,10 +334,20 @@ impl Tree {
     /// Holds an inode, so that it stays without a name.
     pub(crate) fn hold(&mut self, inode: InodeId) {
         self[inode].holds += 1;
+        let fs = self[inode].fs;
+        let filesystem = self.filesystems.get_mut(&fs).expect("an inode's file system is there");
+        filesystem.holds += 1;
     }
 
     /// Ends one hold; an inode without name and hold goes away.
     pub(crate) fn let_go(&mut self, inode: InodeId) {
+        let fs = self[inode].fs;
+        self.unhold(inode);
+        self.let_filesystem_go(fs);
+    }
+
+    /// Ends a hold from inside the tree.
+    fn unhold(&mut self, inode: InodeId) {
         self[inode].holds -= 1;
         self.free_unused(inode);
     }
@@ -292,8 +359,11 @@ impl Tree {
             if inode.nlink > 0 || inode.holds > 0 {
                 return;
             }
-            let (is_directory, size) = (inode.is_directory(), self.bytes_of(id).len() as u64);
-            self.bytes -= size;
+            let (is_directory, fs) = (inode.is_directory(), inode.fs);
+            let pages = pages_of(self.bytes_of(id));
+            let space = self.space(fs);
+            space.pages -= pages;
+            space.inodes -= 1;
             if is_directory {
                 // It held the directory that it was in.
                 let parent = self.parent(id);
@@ -304,8 +374,10 @@ impl Tree {
         }
     }
 
-    /// The paths of all inodes that `wanted` picks: of each the first, in the order of the names.
+    /// The paths of all inodes that `wanted` picks, as the first process sees them: of each the
+    /// first, in the order of the names.
     pub(crate) fn paths(&self, wanted: impl Fn(InodeId) -> bool) -> BTreeMap<InodeId, Vec<u8>> {
+        let walker = self.superuser();
         let mut found = BTreeMap::new();
         let mut todo = vec![(self.root, Vec::new())];
         while let Some((dir, path)) = todo.pop() {
@@ -314,11 +386,12 @@ impl Tree {
                 let mut path = path.clone();
                 path.push(b'/');
                 path.extend_from_slice(name);
-                if wanted(*inode) {
-                    found.entry(*inode).or_insert_with(|| path.clone());
+                let inode = self.enter(&walker, *inode);
+                if wanted(inode) {
+                    found.entry(inode).or_insert_with(|| path.clone());
                 }
-                if self[*inode].is_directory() {
-                    todo.push((*inode, path));
+                if self[inode].is_directory() {
+                    todo.push((inode, path));
                 }
             }
         }
@@ -327,4 +400,9 @@ impl Tree {
         }
         found
     }
+}
+
+/// Pages that contents take.
+pub(crate) fn pages_of(bytes: &[u8]) -> u64 {
+    (bytes.len() as u64).div_ceil(PAGE)
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use afunix::call::Stat;
-use afunix::{Errno, OpenFlags};
+use afunix::{Capabilities, Errno, OpenFlags};
 
 use super::super::{Access, Object};
 use super::{
-    BYTES_MAX, Content, INODES_MAX, Inode, InodeId, Last, S_ISGID, S_ISUID, S_ISVTX, Tree, Walker,
-    Want,
+    Content, Inode, InodeId, Last, PAGE, S_ISGID, S_ISUID, S_ISVTX, Tree, Walker, Want, pages_of,
 };
 
 /// Bytes of a symbolic link's target, at most (with its NUL, PATH_MAX).
@@ -32,18 +31,19 @@ impl Tree {
         let parent = &self[dir];
         let (mut mode, is_directory) = (mode, matches!(content, Content::Directory { .. }));
         let inherits_group = parent.mode & S_ISGID != 0;
-        let gid = if inherits_group { parent.gid } else { walker.who.gid };
+        let gid = if inherits_group { parent.gid } else { walker.who.fsgid };
         if inherits_group && is_directory {
             mode |= S_ISGID;
         } else if inherits_group && mode & (S_ISGID | 0o010) == S_ISGID | 0o010 {
             // A program that runs as the group is not made by a stranger to it.
-            if !walker.is_root() && !walker.in_group(gid) {
+            if !walker.has_group(gid) {
                 mode &= !S_ISGID;
             }
         }
         let nlink = if is_directory { 2 } else { 1 };
-        let uid = walker.who.uid;
-        let inode = self.new_inode(Inode { ino: 0, mode, uid, gid, nlink, holds: 0, content })?;
+        let (fs, uid) = (parent.fs, walker.who.fsuid);
+        let inode = Inode { fs, ino: 0, mode, uid, gid, nlink, holds: 0, content };
+        let inode = self.new_inode(inode)?;
         self.entries_mut(dir).insert(name.into(), inode);
         if is_directory {
             self[dir].nlink += 1;
@@ -53,23 +53,23 @@ impl Tree {
         Ok(inode)
     }
 
-    /// A file of `mode` with contents and without a name; it goes away unless it is held.
+    /// A file of `mode` with contents and without a name, in the first file system; it goes away
+    /// unless it is held.
     pub(crate) fn unnamed(&mut self, text: Vec<u8>, mode: u32) -> Result<InodeId, Errno> {
-        if self.bytes + text.len() as u64 > BYTES_MAX {
+        let (fs, pages) = (0, pages_of(&text));
+        let space = self.space(fs);
+        if space.pages + pages > space.pages_max {
             return Err(Errno::NOSPC);
         }
-        let bytes = text.len() as u64;
         let content = Content::Regular(Arc::new(text));
-        let inode = Inode { ino: 0, mode, uid: 0, gid: 0, nlink: 0, holds: 0, content };
+        let inode = Inode { fs, ino: 0, mode, uid: 0, gid: 0, nlink: 0, holds: 0, content };
         let inode = self.new_inode(inode)?;
-        self.bytes += bytes;
+        self.space(fs).pages += pages;
         Ok(inode)
     }
 
     fn new_inode(&mut self, inode: Inode) -> Result<InodeId, Errno> {
-        if self.inodes.len() >= INODES_MAX {
-            return Err(Errno::NOSPC);
-        }
+        self.take_inode(inode.fs)?;
         let ino = self.next_ino;
         self.next_ino += 1;
         Ok(self.inodes.insert(Inode { ino, ..inode }))
@@ -94,8 +94,8 @@ impl Tree {
     ) -> Result<(), Errno> {
         walker.may(&self[dir], Want::CHANGE)?;
         let (parent, inode) = (&self[dir], &self[victim]);
-        let owns = walker.who.uid == inode.uid || walker.who.uid == parent.uid;
-        if parent.mode & S_ISVTX != 0 && !owns && !walker.is_root() {
+        let owns = walker.owns(parent) || walker.acts_as_owner(inode);
+        if parent.mode & S_ISVTX != 0 && !owns {
             return Err(Errno::PERM);
         }
         match (as_directory, inode.is_directory()) {
@@ -106,7 +106,7 @@ impl Tree {
     }
 
     /// The directory and the free name that a call makes an entry under: EEXIST if there is one;
-    /// ENOENT for a name with slashes behind it, unless it is to be a directory.
+    /// ENOENT for a name with slashes behind it, unless it is to be a directory; then EROFS.
     pub(crate) fn free_name(
         &mut self,
         walker: &Walker<'_>,
@@ -121,7 +121,7 @@ impl Tree {
         match self.entry(dir, &name)? {
             Some(_) => Err(Errno::EXIST),
             None if trailing && !for_directory => Err(Errno::NOENT),
-            None => Ok((dir, name)),
+            None => self.may_change(dir).map(|()| (dir, name)),
         }
     }
 
@@ -164,6 +164,9 @@ impl Tree {
     ) -> Result<(), Errno> {
         let inode = self.resolve(walker, old, false)?;
         let (dir, name) = self.free_name(walker, new, false)?;
+        if self[inode].fs != self[dir].fs {
+            return Err(Errno::XDEV);
+        }
         self.may_link(walker, inode)?;
         self.may_create(walker, dir)?;
         if self[inode].is_directory() {
@@ -172,6 +175,7 @@ impl Tree {
         if self[inode].nlink == 0 {
             return Err(Errno::NOENT);
         }
+        self.take_inode(self[inode].fs)?;
         self[inode].nlink += 1;
         self.entries_mut(dir).insert(name.into(), inode);
         Ok(())
@@ -186,7 +190,7 @@ impl Tree {
             && inode.mode & S_ISUID == 0
             && !runs_as_group
             && walker.may(inode, Want(4 | 2)).is_ok();
-        if is_safe || walker.is_root() || walker.who.uid == inode.uid {
+        if is_safe || walker.acts_as_owner(inode) {
             return Ok(());
         }
         Err(Errno::PERM)
@@ -196,6 +200,7 @@ impl Tree {
     pub(crate) fn unlink(&mut self, walker: &Walker<'_>, path: &[u8]) -> Result<(), Errno> {
         let (dir, last) = self.resolve_parent(walker, path)?;
         let Last::Name { name, trailing } = last else { return Err(Errno::ISDIR) };
+        self.may_change(dir)?;
         let inode = self.entry(dir, &name)?.ok_or(Errno::NOENT)?;
         if trailing {
             return Err(if self[inode].is_directory() { Errno::ISDIR } else { Errno::NOTDIR });
@@ -215,9 +220,13 @@ impl Tree {
             Last::DotDot => return Err(Errno::NOTEMPTY),
             Last::Root => return Err(Errno::BUSY),
         };
+        self.may_change(dir)?;
         let inode = self.entry(dir, &name)?.ok_or(Errno::NOENT)?;
         self.may_delete(walker, dir, inode, true)?;
         walker.may_touch_paths()?;
+        if self.is_covered(walker, inode) {
+            return Err(Errno::BUSY);
+        }
         if !self.entries(inode)?.is_empty() {
             return Err(Errno::NOTEMPTY);
         }
@@ -231,8 +240,13 @@ impl Tree {
         if self[inode].is_directory() {
             self[inode].nlink = 0;
             self[dir].nlink -= 1;
+            self.uncover(inode);
         } else {
             self[inode].nlink -= 1;
+            if self[inode].nlink > 0 {
+                let fs = self[inode].fs;
+                self.space(fs).inodes -= 1;
+            }
         }
         self.free_unused(inode);
     }
@@ -244,12 +258,13 @@ impl Tree {
         id: InodeId,
         mode: u32,
     ) -> Result<(), Errno> {
+        self.may_change(id)?;
         let inode = &self[id];
-        if walker.who.uid != inode.uid && !walker.is_root() {
+        if !walker.acts_as_owner(inode) {
             return Err(Errno::PERM);
         }
         let mut mode = mode & 0o7777;
-        if !walker.is_root() && !walker.in_group(inode.gid) {
+        if !walker.has_group(inode.gid) {
             mode &= !S_ISGID;
         }
         self[id].mode = mode;
@@ -265,21 +280,23 @@ impl Tree {
         uid: u32,
         gid: u32,
     ) -> Result<(), Errno> {
+        self.may_change(id)?;
         let inode = &self[id];
-        let owns = walker.who.uid == inode.uid;
+        let owns = walker.owns(inode);
         let uid_allowed = uid == u32::MAX || (owns && uid == inode.uid);
-        let gid_allowed = gid == u32::MAX || (owns && (walker.in_group(gid) || gid == inode.gid));
-        let allowed = uid_allowed && gid_allowed;
-        if !walker.is_root() && !allowed {
+        let is_own_group = walker.who.in_group(gid) || gid == inode.gid;
+        let gid_allowed = gid == u32::MAX || (owns && is_own_group);
+        let is_allowed = uid_allowed && gid_allowed;
+        if !is_allowed && !walker.who.has(Capabilities::CHOWN) {
             return Err(Errno::PERM);
         }
         // Who gives a program away does not give away the ids that it runs with.
-        let stranger = !walker.is_root() && !walker.in_group(inode.gid);
+        let stranger = !walker.has_group(inode.gid);
         let mode = match inode.is_directory() {
             true => inode.mode,
             false => without_ids(inode.mode, stranger),
         };
-        if mode != inode.mode && !owns && !walker.is_root() {
+        if mode != inode.mode && !walker.acts_as_owner(inode) {
             return Err(Errno::PERM);
         }
         self.touched.push((Object::Inode(id), Access::Write));
@@ -306,9 +323,10 @@ impl Tree {
     pub(crate) fn truncate(&mut self, inode: InodeId) {
         self.touched.push((Object::Inode(inode), Access::Write));
         if let Content::Regular(bytes) = &mut self[inode].content {
-            let len = bytes.len() as u64;
+            let pages = pages_of(bytes);
             *bytes = Arc::default();
-            self.bytes -= len;
+            let fs = self[inode].fs;
+            self.space(fs).pages -= pages;
         }
     }
 
@@ -328,13 +346,18 @@ impl Tree {
         }
         let room_here = usize::try_from(OFFSET_MAX - offset).unwrap_or(usize::MAX);
         let data = &data[..data.len().min(room_here)];
-        let old = self[id].size();
-        let end = offset + data.len() as u64;
-        let grown = end.saturating_sub(old);
-        if self.bytes + grown > BYTES_MAX {
+        let (fs, old) = (self[id].fs, self[id].size());
+        let pages = old.div_ceil(PAGE);
+        let space = self.space(fs);
+        // What fits is written.
+        let room = (pages + space.pages_max - space.pages).saturating_mul(PAGE);
+        if room <= offset {
             return Err(Errno::NOSPC);
         }
-        self.bytes += grown;
+        let end = room.min(offset + data.len() as u64);
+        let data = &data[..(end - offset) as usize];
+        let grown = end.saturating_sub(old);
+        space.pages += end.div_ceil(PAGE).saturating_sub(pages);
         if let Content::Regular(bytes) = &mut self[id].content {
             let bytes = Arc::make_mut(bytes);
             if grown > 0 {
@@ -348,8 +371,9 @@ impl Tree {
     /// As chown does, a stranger's write takes from a program the ids that it runs with.
     pub(crate) fn drop_powers(&mut self, walker: &Walker<'_>, id: InodeId) {
         let inode = &mut self[id];
-        if matches!(inode.content, Content::Regular(_)) && !walker.is_root() {
-            inode.mode = without_ids(inode.mode, !walker.in_group(inode.gid));
+        let keeps = walker.who.has(Capabilities::FSETID);
+        if matches!(inode.content, Content::Regular(_)) && !keeps {
+            inode.mode = without_ids(inode.mode, !walker.who.in_group(inode.gid));
         }
     }
 
@@ -388,12 +412,26 @@ impl Tree {
             Content::Directory { .. } if want.0 & Want::WRITE.0 != 0 => return Err(Errno::ISDIR),
             _ => {}
         }
-        walker.may(inode, want)?;
+        self.may(walker, id, want)?;
         if matches!(inode.content, Content::Socket) {
             // CREATE 7
             return Err(Errno::NXIO);
         }
         walker.may_touch_paths()
+    }
+
+    /// EACCES unless all of `want` is allowed; EROFS before it for writing, but for what is only
+    /// named in the file system.
+    pub(crate) fn may(&self, walker: &Walker<'_>, id: InodeId, want: Want) -> Result<(), Errno> {
+        let inode = &self[id];
+        let is_inside = match inode.content {
+            Content::Regular(_) | Content::Directory { .. } | Content::Symlink(_) => true,
+            Content::Socket | Content::Null | Content::Console => false,
+        };
+        if is_inside && want.0 & Want::WRITE.0 != 0 {
+            self.may_change(id)?;
+        }
+        walker.may(inode, want)
     }
 
     /// What is neither a regular file nor the caller's is not opened by O_CREAT in a sticky
@@ -402,7 +440,7 @@ impl Tree {
     fn may_create_over(&self, walker: &Walker<'_>, dir: InodeId, id: InodeId) -> Result<(), Errno> {
         let (dir, inode) = (&self[dir], &self[id]);
         let is_shared = dir.mode & S_ISVTX != 0 && dir.mode & 0o002 != 0;
-        let is_trusted = inode.uid == dir.uid || inode.uid == walker.who.uid;
+        let is_trusted = inode.uid == dir.uid || walker.owns(inode);
         let is_regular = matches!(inode.content, Content::Regular(_));
         if is_shared && !is_trusted && !is_regular { Err(Errno::ACCES) } else { Ok(()) }
     }

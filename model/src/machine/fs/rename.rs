@@ -14,6 +14,9 @@ impl Tree {
     ) -> Result<(), Errno> {
         let (from, old) = self.resolve_parent(walker, old)?;
         let (to, new) = self.resolve_parent(walker, new)?;
+        if self[from].fs != self[to].fs {
+            return Err(Errno::XDEV);
+        }
         let (
             Last::Name { name: old, trailing: old_slash },
             Last::Name { name: new, trailing: new_slash },
@@ -21,6 +24,7 @@ impl Tree {
         else {
             return Err(Errno::BUSY);
         };
+        self.may_change(from)?;
         let source = self.entry(from, &old)?.ok_or(Errno::NOENT)?;
         if self[to].is_dead_directory() {
             return Err(Errno::NOENT);
@@ -49,6 +53,10 @@ impl Tree {
             walker.may(&self[source], Want::WRITE)?;
         }
         walker.may_touch_paths()?;
+        let covered = |inode| self.is_covered(walker, inode);
+        if covered(source) || target.is_some_and(covered) {
+            return Err(Errno::BUSY);
+        }
         if let Some(target) = target {
             if is_directory && !self.entries(target)?.is_empty() {
                 return Err(Errno::NOTEMPTY);
@@ -82,7 +90,7 @@ impl Tree {
             self[from.0].nlink -= 1;
             self[to.0].nlink += 1;
             self[to.0].holds += 1;
-            self.let_go(from.0);
+            self.unhold(from.0);
         }
     }
 }

@@ -63,7 +63,7 @@ impl<'p> Cursor<'p> {
     pub(crate) fn walk(&mut self, tree: &Tree, walker: &Walker<'_>) -> Result<Last, Errno> {
         loop {
             if self.at == 0 && self.rest.starts_with(b"/") {
-                self.dir = tree.root();
+                self.dir = walker.root;
             }
             self.at += self.rest[self.at..].iter().take_while(|byte| **byte == b'/').count();
             let left = &self.rest[self.at..];
@@ -85,12 +85,12 @@ impl<'p> Cursor<'p> {
             }
             let next = match name {
                 b"." => self.dir,
-                b".." => tree.parent(self.dir),
+                b".." => tree.up(walker, self.dir),
                 name => tree.entry(self.dir, name)?.ok_or(Errno::NOENT)?,
             };
             self.at += len + slashes;
             match &tree[next].content {
-                Content::Directory { .. } => self.dir = next,
+                Content::Directory { .. } => self.dir = tree.enter(walker, next),
                 Content::Symlink(target) => self.follow(target, true)?,
                 _ => return Err(Errno::NOTDIR),
             }
@@ -140,7 +140,7 @@ impl Tree {
         loop {
             let (name, trailing) = match self.walk_to_last(walker, &mut cursor)? {
                 Last::Root | Last::Dot => return Ok(self.read(cursor.dir)),
-                Last::DotDot => return Ok(self.read(self.parent(cursor.dir))),
+                Last::DotDot => return Ok(self.read(self.up(walker, cursor.dir))),
                 Last::Name { name, trailing } => (name, trailing),
             };
             let inode = self.entry(cursor.dir, &name)?.ok_or(Errno::NOENT)?;
@@ -148,7 +148,7 @@ impl Tree {
                 Content::Symlink(target) if follow || trailing => {
                     cursor.follow(target, trailing)?
                 }
-                Content::Directory { .. } => return Ok(self.read(inode)),
+                Content::Directory { .. } => return Ok(self.read(self.enter(walker, inode))),
                 _ if trailing => return Err(Errno::NOTDIR),
                 _ => return Ok(self.read(inode)),
             }
@@ -173,6 +173,7 @@ impl Tree {
         cursor: &mut Cursor<'_>,
     ) -> Result<Last, Errno> {
         let last = cursor.walk(self, walker);
+        self.touched.push((Object::Mounts, Access::Read));
         for dir in cursor.trail.drain(..) {
             self.touched.push((Object::Inode(dir), Access::Read));
             self.touched.push((Object::Entries(dir), Access::Read));

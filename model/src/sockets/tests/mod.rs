@@ -7,7 +7,7 @@ mod merging;
 mod resets;
 mod waits;
 
-use afunix::{Errno, RecvFlags, Segment, SegmentMut, SendFlags, SocketType};
+use afunix::{Capabilities, Errno, RecvFlags, Segment, SegmentMut, SendFlags, SocketType};
 
 use super::*;
 use crate::wait::{Ticket, Tickets};
@@ -15,10 +15,10 @@ use crate::wait::{Ticket, Tickets};
 /// Who calls in these tests: an ordinary user.
 pub(super) const USER: Caller<'static> = Caller {
     pid: 7,
-    uid: 1000,
-    gid: 1000,
+    uid: Ids::all(1000),
+    gid: Ids::all(1000),
     groups: &[],
-    superuser: false,
+    capabilities: Capabilities::empty(),
     descriptor_limit: 1024,
     now: std::time::Duration::ZERO,
     netns: 0,
