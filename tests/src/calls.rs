@@ -17,6 +17,7 @@ use crate::raw::{control as raw_control, fd as number};
 
 mod identity;
 mod many;
+mod pipe;
 
 pub use afunix::control::{SCM_CREDENTIALS, SCM_PIDFD, SCM_RIGHTS};
 pub use afunix::options::*;
@@ -24,6 +25,7 @@ pub use afunix::{SOCK_DGRAM as DGRAM, SOCK_SEQPACKET as SEQPACKET, SOCK_STREAM a
 
 pub use identity::*;
 pub use many::{recvmmsg, sendmmsg};
+pub use pipe::{add, count, eventfd, pipe, pipe2, readv_into, writev_of};
 
 /// What a call comes back with.
 pub type Answer<T = usize> = Result<T, Errno>;

@@ -215,8 +215,10 @@ impl Machine {
         let identity = &self.process(cx).identity;
         let pipe = Pipe::new(self.next_file, identity.fsuid, identity.fsgid);
         let pipe = self.pipes.insert(pipe);
-        for mode in [OpenFlags::empty(), OpenFlags::WRONLY] {
-            let file = self.new_file(Kind::Pipe(pipe), mode | (flags & kept));
+        // O_DIRECT is the writer's alone.
+        let ends = [flags & OpenFlags::NONBLOCK, OpenFlags::WRONLY | (flags & kept)];
+        for status in ends {
+            let file = self.new_file(Kind::Pipe(pipe), status);
             let cloexec = flags.contains(OpenFlags::CLOEXEC);
             self.install(cx, file, cloexec).expect("there was room for the descriptors");
         }
