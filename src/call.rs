@@ -12,8 +12,8 @@ use std::time::Duration;
 use crate::control::{ControlOut, RawControl};
 use crate::net::Fd;
 use crate::{
-    Capabilities, Exit, Limits, NameOut, OpenFlags, Pid, PollFd, RawName, RecvFlags, SendFlags,
-    SocketFlags,
+    Capabilities, EpollEvent, EventsOut, Exit, Limits, NameOut, OpenFlags, Pid, PollFd, RawName,
+    RecvFlags, SendFlags, SocketFlags,
 };
 
 pub use parts::{DirEntry, Fcntl, OptionOut, RecvHeader, Segment, SegmentMut, SendHeader, Stat};
@@ -48,6 +48,22 @@ pub enum Call<'a, 'b> {
     Eventfd2 {
         count: u32,
         flags: i32,
+    },
+    EpollCreate1 {
+        flags: OpenFlags,
+    },
+    /// `event`: `None` for a null pointer, which EPOLL_CTL_DEL takes.
+    EpollCtl {
+        fd: Fd<'a>,
+        op: i32,
+        target: Fd<'a>,
+        event: Option<EpollEvent>,
+    },
+    /// `timeout`: `None` waits without end, zero does not wait. Returns how many events it wrote.
+    EpollPwait2 {
+        fd: Fd<'a>,
+        events: EventsOut<'a>,
+        timeout: Option<Duration>,
     },
     Bind {
         fd: Fd<'a>,
@@ -188,6 +204,15 @@ pub enum Call<'a, 'b> {
     Poll {
         fds: &'a mut [PollFd<'b>],
         timeout: Option<Duration>,
+    },
+    /// Number n is bit n % 64 of word n / 64; bits beyond a set's words are clear. `timeout` is
+    /// told the time that is left, whatever the outcome.
+    Pselect6 {
+        nfds: i32,
+        readfds: Option<&'a mut [u64]>,
+        writefds: Option<&'a mut [u64]>,
+        exceptfds: Option<&'a mut [u64]>,
+        timeout: Option<&'a mut Duration>,
     },
     /// Moves to an absolute offset (SEEK_SET); returns it.
     Lseek {
@@ -354,6 +379,9 @@ impl Call<'_, '_> {
             Call::Socketpair { .. } => "socketpair",
             Call::Pipe2 { .. } => "pipe2",
             Call::Eventfd2 { .. } => "eventfd2",
+            Call::EpollCreate1 { .. } => "epoll_create1",
+            Call::EpollCtl { .. } => "epoll_ctl",
+            Call::EpollPwait2 { .. } => "epoll_pwait2",
             Call::Bind { .. } => "bind",
             Call::Listen { .. } => "listen",
             Call::Accept4 { .. } => "accept4",
@@ -380,6 +408,7 @@ impl Call<'_, '_> {
             Call::Fcntl { .. } => "fcntl",
             Call::Ioctl { .. } => "ioctl",
             Call::Poll { .. } => "poll",
+            Call::Pselect6 { .. } => "pselect6",
             Call::Lseek { .. } => "lseek",
             Call::Fstat { .. } => "fstat",
             Call::Fchmod { .. } => "fchmod",
@@ -422,7 +451,9 @@ impl Call<'_, '_> {
     /// The descriptor that the call is about, if it names one.
     pub const fn fd(&self) -> Option<Fd<'_>> {
         match self {
-            Call::Bind { fd, .. }
+            Call::EpollCtl { fd, .. }
+            | Call::EpollPwait2 { fd, .. }
+            | Call::Bind { fd, .. }
             | Call::Listen { fd, .. }
             | Call::Accept4 { fd, .. }
             | Call::Connect { fd, .. }
@@ -473,6 +504,8 @@ impl Call<'_, '_> {
                 | Call::Sendmmsg { .. }
                 | Call::Recvmmsg { .. }
                 | Call::Poll { .. }
+                | Call::Pselect6 { .. }
+                | Call::EpollPwait2 { .. }
                 | Call::Waitpid { .. }
                 | Call::Nanosleep { .. }
         )

@@ -25,6 +25,7 @@ mod backend;
 pub mod call;
 pub mod control;
 mod credentials;
+mod epoll;
 mod errno;
 pub mod fault;
 mod flags;
@@ -40,6 +41,7 @@ pub use address::{ADDRESS_MAX, AF_UNIX, AF_UNSPEC, Address, NameOut, NameWant, P
 pub use backend::Backend;
 pub use call::{Call, Segment, SegmentMut};
 pub use credentials::{Capabilities, Credentials, Exit, Limits, Pid, Signal, Tid, Ucred};
+pub use epoll::{EpollEvent, EpollFlags, EventsOut};
 pub use errno::Errno;
 pub use flags::{
     OpenFlags, RecvFlags, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM, SendFlags,

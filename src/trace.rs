@@ -181,6 +181,9 @@ pub fn describe(call: &Call<'_, '_>) -> String {
             format!("{name}({fd}, {})", new.number())
         }
         Call::Fcntl { command, .. } => format!("{name}({fd}, {command:?})"),
+        Call::EpollCreate1 { flags } => format!("{name}({:#o})", flags.bits()),
+        Call::EpollCtl { op, target, .. } => format!("{name}({fd}, {op}, {})", target.number()),
+        Call::Pselect6 { nfds, .. } => format!("{name}({nfds})"),
         Call::Poll { fds, .. } => format!("{name}({} descriptors)", fds.len()),
         Call::Open { path, .. }
         | Call::Mkdir { path, .. }

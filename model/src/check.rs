@@ -41,6 +41,7 @@ impl Machine {
         self.check_files()?;
         self.check_tree()?;
         self.check_pipes()?;
+        self.check_epolls()?;
         self.check_waits()?;
         self.check_sockets()
     }

@@ -1,13 +1,19 @@
 //! Tickets and wait queues: how a call that cannot go on leaves word of what would let it.
 //!
 //! A *ticket* is one waiting call. It may stand in many wait queues (poll does) and is void once it
-//! has been woken or cancelled; queues drop void tickets when they meet them.
+//! has been woken or cancelled; queues drop void tickets when they meet them. Beside tickets, the
+//! *watches* of epolls stand in wait queues.
+
+mod watch;
 
 use std::collections::VecDeque;
 
+use afunix::Readiness;
 use slotmap::SlotMap;
 
 pub use afunix::snapshot::WaitReason;
+pub use watch::{EpollKey, WatchKey};
+pub(crate) use watch::{Epolls, PRIVATE};
 
 slotmap::new_key_type! {
     /// One waiting call.
@@ -32,6 +38,8 @@ pub struct Tickets {
     /// Whether each still waits.
     known: SlotMap<Ticket, bool>,
     woken: VecDeque<Ticket>,
+    /// Who hears of wakes without waiting in a call.
+    pub(crate) epolls: Epolls,
 }
 
 impl Tickets {
@@ -72,7 +80,7 @@ impl Tickets {
     }
 }
 
-/// Tickets that wait for one thing, in the order of their coming.
+/// Tickets that wait for one thing, in the order of their coming, and watches.
 #[derive(Clone, Debug, Default)]
 pub struct WaitQueue {
     waiting: VecDeque<Waiter>,
@@ -80,46 +88,109 @@ pub struct WaitQueue {
 
 #[derive(Clone, Copy, Debug)]
 struct Waiter {
-    ticket: Ticket,
+    who: Who,
     /// Of the exclusive ones a wake reaches only the first.
     exclusive: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    /// A call, which a wake takes out of the queue.
+    Ticket(Ticket),
+    /// A watch, which stays.
+    Watch(WatchKey),
 }
 
 impl WaitQueue {
     /// Puts a ticket at the end.
     pub fn enrol(&mut self, tickets: &Tickets, ticket: Ticket, exclusive: bool) {
-        while self.waiting.front().is_some_and(|waiter| !tickets.is_valid(waiter.ticket)) {
+        while self.waiting.front().is_some_and(|waiter| !waiter.who.is_valid(tickets)) {
             self.waiting.pop_front();
         }
-        // A queue that is never woken would grow with every poll that gave up: sweep when it would
-        // grow.
-        if self.waiting.len() == self.waiting.capacity() {
-            self.waiting.retain(|waiter| tickets.is_valid(waiter.ticket));
-        }
-        self.waiting.push_back(Waiter { ticket, exclusive });
+        self.make_room(tickets);
+        self.waiting.push_back(Waiter { who: Who::Ticket(ticket), exclusive });
     }
 
-    /// Wakes all that are not exclusive and the first that is.
-    pub fn wake(&mut self, tickets: &mut Tickets) {
+    /// Puts a ticket at the beginning, of which one is woken.
+    fn enrol_first(&mut self, tickets: &Tickets, ticket: Ticket) {
+        self.make_room(tickets);
+        self.waiting.push_front(Waiter { who: Who::Ticket(ticket), exclusive: true });
+    }
+
+    /// Lets a watch hear of every wake, the last to come before all others; an exclusive one in
+    /// its turn among the exclusive.
+    pub fn watch(&mut self, tickets: &Tickets, watch: WatchKey, exclusive: bool) {
+        self.make_room(tickets);
+        let waiter = Waiter { who: Who::Watch(watch), exclusive };
+        match exclusive {
+            true => self.waiting.push_back(waiter),
+            false => self.waiting.push_front(waiter),
+        }
+    }
+
+    /// A queue that is never woken would grow with every poll that gave up: sweep when it would
+    /// grow.
+    fn make_room(&mut self, tickets: &Tickets) {
+        if self.waiting.len() == self.waiting.capacity() {
+            self.waiting.retain(|waiter| waiter.who.is_valid(tickets));
+        }
+    }
+
+    /// Wakes all that are not exclusive and the first that is. `brought` is what changed, for
+    /// watches; if nothing is said, anything may have.
+    pub fn wake(&mut self, tickets: &mut Tickets, brought: Readiness) {
         let mut met_exclusive = false;
         self.waiting.retain(|waiter| {
             if waiter.exclusive && met_exclusive {
                 return true;
             }
-            met_exclusive |= tickets.wake(waiter.ticket) && waiter.exclusive;
-            false
+            let (woke, stays) = waiter.who.wake(tickets, brought);
+            met_exclusive |= woke && waiter.exclusive;
+            stays
         });
     }
 
     /// Wakes all.
-    pub fn wake_all(&mut self, tickets: &mut Tickets) {
-        for waiter in self.waiting.drain(..) {
-            tickets.wake(waiter.ticket);
-        }
+    pub fn wake_all(&mut self, tickets: &mut Tickets, brought: Readiness) {
+        self.waiting.retain(|waiter| waiter.who.wake(tickets, brought).1);
+    }
+
+    /// As [`WaitQueue::wake`], for a change that the calls in this queue do not wait for.
+    pub fn wake_watches(&mut self, tickets: &mut Tickets, brought: Readiness) {
+        let mut met_exclusive = false;
+        self.waiting.retain(|waiter| {
+            if matches!(waiter.who, Who::Ticket(_)) || waiter.exclusive && met_exclusive {
+                return true;
+            }
+            let (woke, stays) = waiter.who.wake(tickets, brought);
+            met_exclusive |= woke && waiter.exclusive;
+            stays
+        });
     }
 
     /// Whether a valid ticket waits here.
     pub fn is_awaited(&self, tickets: &Tickets) -> bool {
-        self.waiting.iter().any(|waiter| tickets.is_valid(waiter.ticket))
+        let is_awaited = |who| matches!(who, Who::Ticket(ticket) if tickets.is_valid(ticket));
+        self.waiting.iter().any(|waiter| is_awaited(waiter.who))
+    }
+}
+
+impl Who {
+    fn is_valid(self, tickets: &Tickets) -> bool {
+        match self {
+            Who::Ticket(ticket) => tickets.is_valid(ticket),
+            Who::Watch(watch) => tickets.epolls.is_there(watch),
+        }
+    }
+
+    /// Whether it woke somebody, and whether it stays in the queue.
+    fn wake(self, tickets: &mut Tickets, brought: Readiness) -> (bool, bool) {
+        match self {
+            Who::Ticket(ticket) => (tickets.wake(ticket), false),
+            Who::Watch(watch) => match tickets.fire(watch, brought) {
+                Some(ends_exclusive) => (ends_exclusive, true),
+                None => (false, false),
+            },
+        }
     }
 }

@@ -15,6 +15,7 @@ use afunix::{
 
 use crate::raw::{control as raw_control, fd as number};
 
+mod epoll;
 mod identity;
 mod many;
 mod pipe;
@@ -23,6 +24,10 @@ pub use afunix::control::{SCM_CREDENTIALS, SCM_PIDFD, SCM_RIGHTS};
 pub use afunix::options::*;
 pub use afunix::{SOCK_DGRAM as DGRAM, SOCK_SEQPACKET as SEQPACKET, SOCK_STREAM as STREAM};
 
+pub use epoll::{
+    CTL_ADD, CTL_DEL, CTL_MOD, epoll, epoll_create1, epoll_ctl, epoll_wait, epoll_wait_fault,
+    reported, reporting, rewatch, select, unwatch, watch,
+};
 pub use identity::*;
 pub use many::{recvmmsg, sendmmsg};
 pub use pipe::{add, count, eventfd, pipe, pipe2, readv_into, writev_of};

@@ -11,6 +11,7 @@ use super::calls::{EventfdKey, PipeKey};
 use super::fs::InodeId;
 use super::{Access, Machine, Object};
 use crate::sockets::{File, SocketKey};
+use crate::wait::EpollKey;
 
 slotmap::new_key_type! {
     /// An open file description.
@@ -38,6 +39,8 @@ pub enum Kind {
     Pipe(PipeKey),
     /// An event counter.
     Eventfd(EventfdKey),
+    /// An epoll.
+    Epoll(EpollKey),
     /// A regular file or a directory.
     Inode(InodeId),
     /// `/dev/null`: reads the end of file, takes every write.
@@ -54,7 +57,11 @@ impl Kind {
     /// The inode, if it refers to one.
     pub fn inode(self) -> Option<InodeId> {
         match self {
-            Kind::Socket(_) | Kind::Pipe(_) | Kind::Eventfd(_) | Kind::Process(_) => None,
+            Kind::Socket(_)
+            | Kind::Pipe(_)
+            | Kind::Eventfd(_)
+            | Kind::Epoll(_)
+            | Kind::Process(_) => None,
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 Some(inode)
             }
@@ -183,6 +190,7 @@ impl Machine {
     /// The last reference is gone.
     fn release(&mut self, file: FileId) {
         self.touch(Object::References(file), Access::Write);
+        self.forget_watches_of(file);
         let Some(state) = self.files.remove(file) else { return };
         match state.kind {
             Kind::Socket(socket) => {
@@ -191,6 +199,7 @@ impl Machine {
             }
             Kind::Pipe(pipe) => self.release_pipe(pipe, &state),
             Kind::Eventfd(eventfd) => drop(self.eventfds.remove(eventfd)),
+            Kind::Epoll(epoll) => self.release_epoll(epoll),
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 self.tree.let_go(inode)
             }

@@ -6,6 +6,7 @@ use super::calls::{EventfdKey, PipeKey};
 use super::file::FileId;
 use super::fs::InodeId;
 use crate::sockets::{Part, Touch};
+use crate::wait::EpollKey;
 
 /// A part of the machine's state that steps read and write as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +37,9 @@ pub enum Object {
     Pipe(PipeKey),
     /// An event counter and who waits at it.
     Eventfd(EventfdKey),
+    /// An epoll: what it watches, its ready list, who waits at it. Every wake that it hears of
+    /// changes it.
+    Epoll(EpollKey),
     /// What was written to the console, in order.
     Console,
     /// The clock, which a step read.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use afunix::{Errno, Exit, Limits, OpenFlags, Pid, Tid};
+use afunix::{Errno, Exit, Limits, OpenFlags, Pid, Readiness, Tid};
 
 use super::descriptors::{Descriptor, Descriptors};
 use super::file::Kind;
@@ -217,7 +217,7 @@ impl Machine {
         }
         let Some(process) = self.processes.get_mut(pid.0) else { return };
         process.ended = Some(exit);
-        process.end_waiters.wake_all(&mut self.tickets);
+        process.end_waiters.wake_all(&mut self.tickets, Readiness::IN | Readiness::RDNORM);
         let (cwd, root, mounts) = (process.cwd, process.root, process.mounts);
         let parent = process.parent;
         let children = std::mem::take(&mut process.children);
@@ -228,7 +228,7 @@ impl Machine {
             self.orphan(child);
         }
         match parent.and_then(|parent| self.processes.get_mut(parent.0)) {
-            Some(parent) => parent.child_waiters.wake_all(&mut self.tickets),
+            Some(parent) => parent.child_waiters.wake_all(&mut self.tickets, Readiness::empty()),
             None => drop(self.processes.remove(pid.0)),
         }
         self.effects.push_back(Effect::Exited(pid));
@@ -245,7 +245,7 @@ impl Machine {
     /// Somebody has waited for a process that has ended: its number stands for nothing any more.
     pub(super) fn reap(&mut self, pid: Pid) -> Option<Process> {
         let mut process = self.processes.remove(pid.0)?;
-        process.end_waiters.wake_all(&mut self.tickets);
+        process.end_waiters.wake_all(&mut self.tickets, Readiness::empty());
         Some(process)
     }
 }

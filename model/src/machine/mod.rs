@@ -36,7 +36,7 @@ use slotmap::{SecondaryMap, SlotMap};
 use crate::profile::Profile;
 use crate::sockets::Sockets;
 use crate::wait::{On, Ticket, Tickets};
-use calls::{Eventfd, Pipe};
+use calls::{Eventfd, Pipe, Watches};
 use file::{FileId, OpenFile};
 use fs::Tree;
 use process::{InCall, InCallState, Numbered, Process, Thread};
@@ -124,6 +124,7 @@ pub struct Machine {
     sockets: Sockets,
     pipes: SlotMap<PipeKey, Pipe>,
     eventfds: SlotMap<EventfdKey, Eventfd>,
+    watches: Watches,
     /// A socket was released: look for unreachable files in flight (GC 3).
     collect_due: bool,
     tickets: Tickets,
@@ -206,6 +207,7 @@ impl Machine {
             profile,
             pipes: SlotMap::with_key(),
             eventfds: SlotMap::with_key(),
+            watches: Watches::default(),
             collect_due: false,
             tickets: Tickets::default(),
             processes: Numbered::default(),
@@ -353,8 +355,11 @@ impl Machine {
             let touched = self.sockets.watch.touched.drain(..);
             self.footprint
                 .extend(touched.map(|(part, touch)| (Object::Socket(part), touch.into())));
-        } else if !self.tree.touched.is_empty() {
+            let epolls = self.tickets.epolls.touched.drain(..);
+            self.footprint.extend(epolls.map(|epoll| (Object::Epoll(epoll), Access::Write)));
+        } else {
             self.tree.touched.clear();
+            self.tickets.epolls.touched.clear();
         }
         if self.observed {
             self.gather_events(pid, tid);

@@ -9,6 +9,7 @@ use super::fs::InodeId;
 use super::process::{InCall, Process};
 use super::{Machine, Time};
 use crate::sockets::File;
+use crate::wait::EpollKey;
 
 impl Machine {
     /// What the machine looks like now: processes that run, their threads and what those wait for,
@@ -62,6 +63,7 @@ impl Machine {
             Kind::Socket(socket) => FileKind::Socket(self.sockets.id(socket)),
             Kind::Pipe(pipe) => FileKind::Other(format!("pipe {}", self.pipes[pipe].ino())),
             Kind::Eventfd(_) => FileKind::Other("eventfd".to_owned()),
+            Kind::Epoll(epoll) => FileKind::Other(self.show_epoll(epoll)),
             Kind::Inode(inode) if self.tree[inode].is_directory() => {
                 FileKind::Directory(path(inode))
             }
@@ -72,6 +74,20 @@ impl Machine {
             Kind::Path(inode) => FileKind::Other(format!("handle on {}", path(inode))),
         };
         snapshot::File { id: file.id, kind, in_flight: file.in_flight }
+    }
+
+    /// What an epoll watches, by the ids of the files.
+    fn show_epoll(&self, epoll: EpollKey) -> String {
+        let mut watched: Vec<u64> =
+            self.watches.watched(epoll).map(|(file, _)| self.files[file].id).collect();
+        watched.sort_unstable();
+        match watched[..] {
+            [] => "epoll".to_owned(),
+            _ => {
+                let ids: Vec<String> = watched.iter().map(u64::to_string).collect();
+                format!("epoll of files {}", ids.join(", "))
+            }
+        }
     }
 
     fn show_sockets(&self) -> Vec<snapshot::Socket> {

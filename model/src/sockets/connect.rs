@@ -254,8 +254,7 @@ impl Sockets {
 
     /// What follows from no longer being connected to `old`.
     fn left_peer(&mut self, tickets: &mut Tickets, key: SocketKey, old: SocketKey, purge: bool) {
-        // Its full queue is no longer what keeps this socket from polling writable.
-        self.wake_writable(tickets, key);
+        self.leave_relay(tickets, key, old);
         if !purge {
             return;
         }

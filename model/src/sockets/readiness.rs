@@ -3,10 +3,24 @@
 use afunix::{Readiness, SocketType};
 
 use super::socket::{Shut, State};
+use super::waiting::WRITING;
 use super::{Part, SocketKey, Sockets, Touch};
 
 impl Sockets {
-    /// poll(2): what there is now, of all events.
+    /// poll(2) for `events`, of which the result is not a part alone. Where OUT is asked for and
+    /// only the peer's queue is full, the socket is told of room in it (POLL 2).
+    pub fn poll(&mut self, key: SocketKey, events: Readiness) -> Readiness {
+        if events.intersects(WRITING)
+            && self.table[key].is_writable(self.profile.planted)
+            && self.peer_is_full(key)
+            && let Some(peer) = self.table[key].peer
+        {
+            self.await_relay(key, peer);
+        }
+        self.readiness(key)
+    }
+
+    /// What there is now, of all events.
     pub fn readiness(&mut self, key: SocketKey) -> Readiness {
         self.touch_readiness(key);
         let socket = &self.table[key];

@@ -338,7 +338,7 @@ impl Sockets {
         if socket.peer == Some(receiver) {
             self.watch.touch(Part::State(key), Touch::Write);
             self.set_peer(key, None);
-            self.wake_writable(tickets, key);
+            self.leave_relay(tickets, key, receiver);
             self.purge_after_disconnect(tickets, key, receiver);
             return Err(Errno::CONNREFUSED);
         }
@@ -371,6 +371,10 @@ impl Sockets {
         let timeout = self.own(key).send_timeout();
         let is_over = cause == Cause::TimedOut && sending.parked.is_some();
         if nonblocking || timeout.is_some_and(|time| time.is_zero()) || is_over {
+            // Whoever sends to a connected peer is told of room as a poll would be.
+            if self.own(key).peer == Some(receiver) {
+                self.await_relay(key, receiver);
+            }
             return Errno::AGAIN.into();
         }
         let anew = sending.parked.is_none();

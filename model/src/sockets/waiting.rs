@@ -7,7 +7,7 @@
 use afunix::Readiness;
 
 use super::{Part, SocketKey, Sockets, Touch, WaitReason, Waiting};
-use crate::wait::{Ticket, Tickets, WaitQueue};
+use crate::wait::{Ticket, Tickets, WaitQueue, WatchKey};
 
 /// The wait queues of one socket; made when somebody first waits.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct Waiters {
     /// Stream readers, and polls for something to read.
     readers: WaitQueue,
     /// Receivers of datagrams, records and connections: one wake, one of them (SRECV 19, LISTEN
-    /// 10).
+    /// 10). And the epolls that watch the socket, which hear of every wake.
     receivers: WaitQueue,
     /// Polls for room to write.
     writers: WaitQueue,
@@ -23,6 +23,9 @@ pub(super) struct Waiters {
     memory: WaitQueue,
     /// Those who wait for room in this socket's receive queue or backlog.
     peers: WaitQueue,
+    /// One-way connected datagram sockets that were found not writable for this one's full queue:
+    /// told of the next room (POLL 2).
+    relays: Vec<SocketKey>,
 }
 
 const READING: Readiness = Readiness::IN
@@ -30,7 +33,13 @@ const READING: Readiness = Readiness::IN
     .union(Readiness::RDNORM)
     .union(Readiness::RDBAND)
     .union(Readiness::RDHUP);
-const WRITING: Readiness = Readiness::OUT.union(Readiness::WRNORM).union(Readiness::WRBAND);
+pub(super) const WRITING: Readiness =
+    Readiness::OUT.union(Readiness::WRNORM).union(Readiness::WRBAND);
+
+/// What the arrival of a message buffer brings.
+const ARRIVED: Readiness = READING.difference(Readiness::RDHUP);
+/// Nothing is said of what changed.
+const ANYTHING: Readiness = Readiness::empty();
 
 impl Sockets {
     /// Puts the ticket of a call that waits into its queue, so that the change it waits for wakes
@@ -55,6 +64,12 @@ impl Sockets {
         if exclusive {
             self.watch.touch(Part::Waiters(waiting.socket), Touch::Write);
         }
+    }
+
+    /// Lets an epoll hear of every wake of a socket, for as long as it is open.
+    pub fn watch(&mut self, tickets: &Tickets, key: SocketKey, watch: WatchKey, exclusive: bool) {
+        let waiters = self.own(key).waiters.get_or_insert_default();
+        waiters.receivers.watch(tickets, watch, exclusive);
     }
 
     /// Puts the ticket of a poll for `events` into the queues whose wakes may bring them. Errors
@@ -86,32 +101,52 @@ impl Sockets {
         }
         self.watch.touch(Part::SendMemory(key), Touch::Awaits);
         // POLL 2: a datagram's OUT also hangs on the queue of a peer that is not connected back.
-        let Some(peer) = one_way_peer else { return };
-        self.watch.touch(Part::Receive(peer), Touch::Awaits);
-        if let Some(peer) = self.living_mut(peer).filter(|peer| peer.peer != Some(key)) {
-            peer.waiters.get_or_insert_default().peers.enrol(tickets, ticket, false);
+        if let Some(peer) = one_way_peer {
+            self.watch.touch(Part::Receive(peer), Touch::Awaits);
         }
+    }
+
+    /// A socket is not writable for the full queue of `peer`: it is told when there is room.
+    pub(super) fn await_relay(&mut self, key: SocketKey, peer: SocketKey) {
+        let relays = &mut self.own(peer).waiters.get_or_insert_default().relays;
+        if !relays.contains(&key) {
+            relays.push(key);
+        }
+    }
+
+    /// A socket no longer sends to `peer`, whose full queue may have kept it from polling writable.
+    pub(super) fn leave_relay(&mut self, tickets: &mut Tickets, key: SocketKey, peer: SocketKey) {
+        if let Some(waiters) = self.waiters_of(peer) {
+            waiters.relays.retain(|relay| *relay != key);
+        }
+        self.wake_writable(tickets, key);
     }
 
     /// Something came to be read.
     pub(super) fn wake_readable(&mut self, tickets: &mut Tickets, key: SocketKey) {
         let memory = self.memory_waiter_goes_on(key);
         let Some(waiters) = self.waiters_of(key) else { return };
-        waiters.readers.wake_all(tickets);
-        waiters.receivers.wake(tickets);
+        waiters.readers.wake_all(tickets, ARRIVED);
+        waiters.receivers.wake(tickets, ARRIVED);
         // MEM 11, more exactly: anything that wakes the socket's waiters lets a writer look again.
         if memory {
-            waiters.memory.wake_all(tickets);
+            waiters.memory.wake_all(tickets, ANYTHING);
         }
     }
 
-    /// The socket polls writable again, or its peer has room.
+    /// The socket polls writable again.
     pub(super) fn wake_writable(&mut self, tickets: &mut Tickets, key: SocketKey) {
+        self.wake_for(tickets, key, WRITING);
+    }
+
+    /// Something came about that those who wait to write look at: room, or (nothing said) anything.
+    fn wake_for(&mut self, tickets: &mut Tickets, key: SocketKey, brought: Readiness) {
         let memory = self.memory_waiter_goes_on(key);
         let Some(waiters) = self.waiters_of(key) else { return };
-        waiters.writers.wake_all(tickets);
+        waiters.writers.wake_all(tickets, brought);
+        waiters.receivers.wake_watches(tickets, brought);
         if memory {
-            waiters.memory.wake_all(tickets);
+            waiters.memory.wake_all(tickets, ANYTHING);
         }
     }
 
@@ -119,11 +154,11 @@ impl Sockets {
     pub(super) fn wake_error(&mut self, tickets: &mut Tickets, key: SocketKey) {
         let memory = self.memory_waiter_goes_on(key);
         let Some(waiters) = self.waiters_of(key) else { return };
-        waiters.readers.wake_all(tickets);
-        waiters.receivers.wake(tickets);
-        waiters.writers.wake_all(tickets);
+        waiters.readers.wake_all(tickets, Readiness::ERR);
+        waiters.receivers.wake(tickets, Readiness::ERR);
+        waiters.writers.wake_all(tickets, Readiness::ERR);
         if memory {
-            waiters.memory.wake_all(tickets);
+            waiters.memory.wake_all(tickets, ANYTHING);
         }
     }
 
@@ -131,11 +166,11 @@ impl Sockets {
     pub(super) fn wake_state(&mut self, tickets: &mut Tickets, key: SocketKey) {
         let memory = self.memory_waiter_goes_on(key);
         let Some(waiters) = self.waiters_of(key) else { return };
-        waiters.readers.wake_all(tickets);
-        waiters.receivers.wake_all(tickets);
-        waiters.writers.wake_all(tickets);
+        waiters.readers.wake_all(tickets, ANYTHING);
+        waiters.receivers.wake_all(tickets, ANYTHING);
+        waiters.writers.wake_all(tickets, ANYTHING);
         if memory {
-            waiters.memory.wake_all(tickets);
+            waiters.memory.wake_all(tickets, ANYTHING);
         }
     }
 
@@ -146,16 +181,26 @@ impl Sockets {
             return;
         }
         self.watch.touch(Part::Waiters(key), Touch::Write);
+        self.tell_relays(tickets, key, WRITING);
         if let Some(waiters) = self.waiters_of(key) {
-            waiters.peers.wake(tickets);
+            waiters.peers.wake(tickets, ANYTHING);
         }
     }
 
     /// Close, or a larger backlog: all who wait for room look again.
     pub(super) fn wake_all_peers(&mut self, tickets: &mut Tickets, key: SocketKey) {
         self.watch.touch(Part::Waiters(key), Touch::Write);
+        self.tell_relays(tickets, key, ANYTHING);
         if let Some(waiters) = self.waiters_of(key) {
-            waiters.peers.wake_all(tickets);
+            waiters.peers.wake_all(tickets, ANYTHING);
+        }
+    }
+
+    /// Tells the sockets that wait to be told of room here, once. One that is closed is gone.
+    fn tell_relays(&mut self, tickets: &mut Tickets, key: SocketKey, brought: Readiness) {
+        let Some(waiters) = self.waiters_of(key) else { return };
+        for relay in std::mem::take(&mut waiters.relays) {
+            self.wake_for(tickets, relay, brought);
         }
     }
 

@@ -123,7 +123,11 @@ impl Machine {
             Kind::Path(_) => return Err(Errno::BADF),
             // CREATE 10
             Kind::Process(_) if flags & DIRECT != 0 => return Err(Errno::INVAL),
-            Kind::Socket(_) | Kind::Eventfd(_) | Kind::Null(_) | Kind::Console(_)
+            Kind::Socket(_)
+            | Kind::Eventfd(_)
+            | Kind::Epoll(_)
+            | Kind::Null(_)
+            | Kind::Console(_)
                 if flags & DIRECT != 0 =>
             {
                 return Err(Errno::INVAL);
@@ -170,6 +174,7 @@ impl Machine {
                 // Cut to an int, as the kernel does.
                 self.tree[inode].size().wrapping_sub(state.offset) as i32
             }
+            (Kind::Epoll(_), SIOCINQ | SIOCOUTQ | SIOCATMARK) => return Err(Errno::INVAL),
             _ => return Err(Errno::NOTTY),
         };
         Ok(0)
@@ -186,7 +191,7 @@ impl Machine {
                 return Err(Errno::SPIPE);
             }
             // Always at their beginning.
-            Kind::Null(_) | Kind::Eventfd(_) => return Ok(0),
+            Kind::Null(_) | Kind::Eventfd(_) | Kind::Epoll(_) => return Ok(0),
             Kind::Inode(_) => {}
         }
         if offset > i64::MAX as u64 {
@@ -212,7 +217,7 @@ impl Machine {
                 size: 0,
             },
             Kind::Pipe(pipe) => self.pipes[pipe].stat(),
-            Kind::Eventfd(_) => ANONYMOUS,
+            Kind::Eventfd(_) | Kind::Epoll(_) => ANONYMOUS,
             Kind::Process(pid) => super::pidfd::stat(pid),
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 self.footprint.push((Object::Inode(inode), Access::Read));
@@ -245,7 +250,7 @@ impl Machine {
                 self.touch(Object::Pipe(pipe), Access::Write);
                 self.pipes[pipe].set_mode(mode);
             }
-            Kind::Eventfd(_) => return Err(Errno::OPNOTSUPP),
+            Kind::Eventfd(_) | Kind::Epoll(_) => return Err(Errno::OPNOTSUPP),
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 self.tree.chmod(&walker, inode, mode)?;
                 self.touch(Object::Inode(inode), Access::Write);

@@ -7,7 +7,7 @@ use super::super::file::{FileId, Kind};
 use super::super::process::InCallState;
 use super::super::{Access, Cx, Flow, Machine, Object, Settled, Wait, Why};
 use super::io::{check_vector, copy_out, total};
-use crate::wait::{On, Ticket, WaitQueue};
+use crate::wait::{On, Ticket, WaitQueue, WatchKey};
 
 slotmap::new_key_type! {
     /// An event counter.
@@ -72,7 +72,7 @@ impl Machine {
         }
         let taken = if eventfd.is_semaphore { 1 } else { eventfd.count };
         eventfd.count -= taken;
-        eventfd.waiting.wake_all(&mut self.tickets);
+        eventfd.waiting.wake(&mut self.tickets, Readiness::OUT);
         // What cannot be copied out whole is lost all the same.
         match copy_out(&taken.to_ne_bytes(), data) {
             Ok(WORD) => Flow::Done(Ok(WORD)),
@@ -142,7 +142,7 @@ impl Machine {
             };
         }
         eventfd.count += added;
-        eventfd.waiting.wake_all(&mut self.tickets);
+        eventfd.waiting.wake(&mut self.tickets, Readiness::IN);
         Ok(true)
     }
 
@@ -158,6 +158,11 @@ impl Machine {
     pub(super) fn enrol_at_eventfd(&mut self, ticket: Ticket, key: EventfdKey) {
         self.touch(Object::Eventfd(key), Access::Awaits);
         self.eventfds[key].waiting.enrol(&self.tickets, ticket, false);
+    }
+
+    /// Lets an epoll hear of the counter's changes.
+    pub(super) fn watch_eventfd(&mut self, key: EventfdKey, watch: WatchKey, exclusive: bool) {
+        self.eventfds[key].waiting.watch(&self.tickets, watch, exclusive);
     }
 
     /// poll(2): there is no RDNORM and no WRNORM.

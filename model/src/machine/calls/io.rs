@@ -60,7 +60,7 @@ impl Machine {
         let (kind, offset) = (state.kind, state.offset);
         let inode = match kind {
             Kind::Inode(inode) => inode,
-            Kind::Process(_) => return Err(Errno::INVAL),
+            Kind::Process(_) | Kind::Epoll(_) => return Err(Errno::INVAL),
             _ => return Ok(0),
         };
         if self.tree[inode].is_directory() {

@@ -4,6 +4,7 @@
 //! the file that it holds (VFS 5). It ends in [`Flow::Done`], or says what it waits for.
 
 mod descriptor;
+mod epoll;
 mod eventfd;
 mod identity;
 mod io;
@@ -16,6 +17,7 @@ mod pidfd;
 mod pipe;
 mod poll;
 mod process;
+mod select;
 mod socket;
 
 use std::slice;
@@ -30,6 +32,7 @@ use super::{Access, Cx, Flow, Machine, Object, Why};
 use crate::sockets::{Caller, Cause, SocketKey};
 use message::{Message, Receipt};
 
+pub(super) use epoll::Watches;
 pub(super) use eventfd::Eventfd;
 pub use eventfd::EventfdKey;
 pub(super) use pipe::Pipe;
@@ -76,6 +79,13 @@ impl Machine {
             Call::Accept4 { fd, name, flags } => self.accept(cx, *fd, name, *flags),
             Call::Connect { fd, name } => self.connect(cx, *fd, *name),
             Call::Poll { fds, timeout } => self.poll(cx, fds, *timeout),
+            Call::Pselect6 { nfds, readfds, writefds, exceptfds, timeout } => {
+                let sets = [readfds, writefds, exceptfds];
+                self.pselect6(cx, *nfds, sets, timeout.as_deref_mut())
+            }
+            Call::EpollPwait2 { fd, events, timeout } => {
+                self.epoll_pwait2(cx, *fd, events, *timeout)
+            }
             Call::Waitpid { pid, status } => self.waitpid(cx, *pid, status),
             Call::Nanosleep { time } => self.nanosleep(cx, *time),
             Call::Close { fd } => self.close_number(cx.pid, fd.number()).map(|()| 0).into(),
@@ -92,6 +102,10 @@ impl Machine {
             }
             Call::Pipe2 { flags, fds } => self.pipe2(cx, *flags, fds),
             Call::Eventfd2 { count, flags } => self.eventfd2(cx, *count, *flags),
+            Call::EpollCreate1 { flags } => self.epoll_create1(cx, *flags),
+            Call::EpollCtl { fd, op, target, event } => {
+                self.epoll_ctl(cx, *fd, *op, *target, *event)
+            }
             Call::Bind { fd, name } => self.bind(cx, *fd, *name),
             Call::Listen { fd, backlog } => self.listen(cx, *fd, *backlog),
             Call::Getsockname { fd, name } => {

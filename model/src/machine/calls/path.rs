@@ -288,6 +288,7 @@ impl Machine {
             }
             Kind::Pipe(pipe) => return format!("pipe:[{}]", self.pipes[pipe].ino()).into(),
             Kind::Eventfd(_) => return b"anon_inode:[eventfd]".to_vec(),
+            Kind::Epoll(_) => return b"anon_inode:[eventpoll]".to_vec(),
             Kind::Process(_) => return b"anon_inode:[pidfd]".to_vec(),
             Kind::Inode(inode) | Kind::Null(inode) | Kind::Console(inode) | Kind::Path(inode) => {
                 inode

@@ -12,7 +12,7 @@ use super::super::file::{FileId, Kind, OpenFile};
 use super::super::process::{Numbered, Process};
 use super::super::{Access, Cx, Machine, Object};
 use crate::sockets::{Attachment, Install, SocketKey, Sockets, put};
-use crate::wait::Ticket;
+use crate::wait::{Ticket, WatchKey};
 
 /// Device of the file system of pidfds.
 const DEVICE: u64 = 5;
@@ -105,6 +105,13 @@ impl Machine {
             None => ended | Readiness::HUP,
             Some(process) if process.ended.is_some() => ended,
             Some(_) => Readiness::empty(),
+        }
+    }
+
+    /// Lets an epoll hear of the end of a process.
+    pub(super) fn watch_end(&mut self, pid: Pid, watch: WatchKey, exclusive: bool) {
+        if let Some(process) = self.processes.get_mut(pid.0) {
+            process.end_waiters.watch(&self.tickets, watch, exclusive);
         }
     }
 

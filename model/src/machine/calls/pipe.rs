@@ -15,7 +15,7 @@ use super::super::fs::PIPE_DEVICE;
 use super::super::process::InCallState;
 use super::super::{Access, Cx, Flow, Machine, Object, Settled, Wait, Why};
 use super::io::{check_vector, total};
-use crate::wait::{On, Ticket, WaitQueue};
+use crate::wait::{On, Ticket, WaitQueue, WatchKey};
 
 slotmap::new_key_type! {
     /// A pipe.
@@ -30,6 +30,11 @@ const SLOT_BYTES: usize = 4096;
 const DIRECT: i32 = 0o40000;
 /// O_EXCL, which asks for a queue of the kernel's notifications.
 const NOTIFICATIONS: i32 = 0o200;
+
+/// What there is while it holds a byte, and what a write brings.
+const CAN_READ: Readiness = Readiness::IN.union(Readiness::RDNORM);
+/// What there is while a page is free, and what a read brings.
+const CAN_WRITE: Readiness = Readiness::OUT.union(Readiness::WRNORM);
 
 /// The bytes of one page.
 #[derive(Clone, Debug)]
@@ -252,11 +257,11 @@ impl Machine {
             };
         }
         if made_room {
-            pipe.writing.wake(&mut self.tickets);
+            pipe.writing.wake(&mut self.tickets, CAN_WRITE);
         }
         // One wake reaches one reader: whoever was woken and leaves something passes it on.
         if cx.why != Why::First && !pipe.slots.is_empty() {
-            pipe.reading.wake(&mut self.tickets);
+            pipe.reading.wake(&mut self.tickets, CAN_READ);
         }
         Flow::Done(result)
     }
@@ -284,16 +289,16 @@ impl Machine {
         if stop.is_none() {
             // It waits; what it wrote can be read meanwhile.
             if was_empty {
-                pipe.reading.wake(&mut self.tickets);
+                pipe.reading.wake(&mut self.tickets, CAN_READ);
             }
             *progress = done;
             return self.wait_at_pipe(file, key, WaitReason::Room);
         }
         if was_empty || pipe.was_polled {
-            pipe.reading.wake(&mut self.tickets);
+            pipe.reading.wake(&mut self.tickets, CAN_READ);
         }
         if !first && !pipe.is_full() {
-            pipe.writing.wake(&mut self.tickets);
+            pipe.writing.wake(&mut self.tickets, CAN_WRITE);
         }
         let result = stop.unwrap_or(Ok(()));
         if result == Err(Errno::PIPE) {
@@ -381,6 +386,20 @@ impl Machine {
         queue.enrol(&self.tickets, ticket, exclusive);
     }
 
+    /// Lets an epoll hear of the changes of this end.
+    pub(super) fn watch_pipe(
+        &mut self,
+        file: FileId,
+        key: PipeKey,
+        watch: WatchKey,
+        exclusive: bool,
+    ) {
+        let reads = self.files[file].may_read();
+        let pipe = &mut self.pipes[key];
+        let queue = if reads { &mut pipe.reading } else { &mut pipe.writing };
+        queue.watch(&self.tickets, watch, exclusive);
+    }
+
     /// poll(2) of an end.
     pub(super) fn pipe_readiness(&mut self, file: FileId, key: PipeKey) -> Readiness {
         // The kernel notes that it was polled: later writes wake more often.
@@ -390,10 +409,10 @@ impl Machine {
         pipe.was_polled = true;
         let mut ready = Readiness::empty();
         if reads {
-            ready.set(Readiness::IN | Readiness::RDNORM, !pipe.slots.is_empty());
+            ready.set(CAN_READ, !pipe.slots.is_empty());
             ready.set(Readiness::HUP, pipe.writers == 0);
         } else {
-            ready.set(Readiness::OUT | Readiness::WRNORM, !pipe.is_full());
+            ready.set(CAN_WRITE, !pipe.is_full());
             ready.set(Readiness::ERR, pipe.readers == 0);
         }
         ready
@@ -409,7 +428,7 @@ impl Machine {
             self.pipes.remove(key);
             return;
         }
-        pipe.reading.wake_all(&mut self.tickets);
-        pipe.writing.wake_all(&mut self.tickets);
+        pipe.reading.wake_all(&mut self.tickets, Readiness::empty());
+        pipe.writing.wake_all(&mut self.tickets, Readiness::empty());
     }
 }

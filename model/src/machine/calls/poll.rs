@@ -34,11 +34,8 @@ impl Machine {
                 continue;
             };
             // VFS 5: the number is looked up again at each wake.
-            let mask = match self.polled_file(cx, fd.number()) {
-                Some(file) => self.readiness(file),
-                None => Readiness::NVAL,
-            };
-            entry.revents = mask & (entry.events | UNASKED);
+            let events = entry.events | UNASKED;
+            entry.revents = self.polled(cx, fd.number(), events) & events;
             ready += usize::from(!entry.revents.is_empty());
         }
         let deadline = match self.in_call(cx) {
@@ -51,16 +48,31 @@ impl Machine {
             Why::Interrupted => Flow::Done(Err(Errno::INTR)),
             Why::TimedOut => Flow::Done(Ok(0)),
             _ if is_over => Flow::Done(Ok(0)),
-            _ => self.wait_for_readiness(cx, fds, deadline),
+            _ => {
+                let entries = fds.iter().filter_map(|entry| {
+                    let number = entry.fd?.number();
+                    (number >= 0).then_some((number, entry.events | UNASKED))
+                });
+                self.wait_for_readiness(cx, entries, deadline)
+            }
         }
     }
 
-    /// What there is at a file now.
-    fn readiness(&mut self, file: FileId) -> Readiness {
+    /// What there is at the file of a number now; NVAL if there is no file.
+    pub(super) fn polled(&mut self, cx: Cx, number: i32, events: Readiness) -> Readiness {
+        match self.polled_file(cx, number) {
+            Some(file) => self.readiness(file, events),
+            None => Readiness::NVAL,
+        }
+    }
+
+    /// What there is at a file now, for somebody who asks for `events`.
+    pub(super) fn readiness(&mut self, file: FileId, events: Readiness) -> Readiness {
         match self.files[file].kind {
-            Kind::Socket(socket) => self.sockets.readiness(socket),
+            Kind::Socket(socket) => self.sockets.poll(socket, events),
             Kind::Pipe(pipe) => self.pipe_readiness(file, pipe),
             Kind::Eventfd(eventfd) => self.eventfd_readiness(eventfd),
+            Kind::Epoll(epoll) => self.epoll_readiness(epoll),
             Kind::Process(pid) => self.pidfd_readiness(pid),
             Kind::Path(_) => Readiness::NVAL,
             Kind::Inode(_) | Kind::Null(_) | Kind::Console(_) => ALWAYS,
@@ -72,25 +84,25 @@ impl Machine {
         Some(self.process(cx).descriptors.get(number).ok()?.file)
     }
 
-    fn wait_for_readiness(
+    /// Waits at the files of all numbers, each for its events.
+    pub(super) fn wait_for_readiness(
         &mut self,
         cx: Cx,
-        fds: &[PollFd<'_>],
+        entries: impl Iterator<Item = (i32, Readiness)>,
         deadline: Option<Duration>,
     ) -> Flow {
         let ticket = self.tickets.issue();
         let mut polled = Vec::new();
         let mut sockets = Vec::new();
-        for entry in fds {
-            let Some(fd) = entry.fd else { continue };
-            let Some(file) = self.polled_file(cx, fd.number()) else { continue };
+        for (number, events) in entries {
+            let Some(file) = self.polled_file(cx, number) else { continue };
             polled.push(file);
             match self.files[file].kind {
                 Kind::Socket(socket) => {
-                    let events = entry.events | UNASKED;
                     self.sockets.enrol_poll(&self.tickets, ticket, socket, events);
                     sockets.push(socket);
                 }
+                Kind::Epoll(epoll) => self.tickets.enrol_poll_at_epoll(epoll, ticket),
                 Kind::Process(pid) => self.enrol_at_end(pid, ticket),
                 Kind::Pipe(pipe) => self.enrol_at_pipe(ticket, file, pipe, false),
                 Kind::Eventfd(eventfd) => self.enrol_at_eventfd(ticket, eventfd),
