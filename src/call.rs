@@ -194,7 +194,8 @@ pub enum Call<'a, 'b> {
         fd: Fd<'a>,
         command: Fcntl,
     },
-    /// SIOCINQ, SIOCOUTQ, SIOCATMARK fill `value`, FIONBIO reads it; any other request is ENOTTY.
+    /// SIOCINQ, SIOCOUTQ, SIOCATMARK fill `value`, FIONBIO reads it, SIOCUNIXFILE returns a
+    /// descriptor; any other request is ENOTTY.
     Ioctl {
         fd: Fd<'a>,
         request: u32,

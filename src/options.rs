@@ -163,3 +163,6 @@ pub const SIOCOUTQ: u32 = 0x5411;
 pub const FIONBIO: u32 = 0x5421;
 /// ioctl: whether the reader stands at the out-of-band mark (OOB 8).
 pub const SIOCATMARK: u32 = 0x8905;
+/// Returns an O_PATH descriptor of the inode that the socket is bound to; needs CAP_NET_ADMIN
+/// (OPT 7).
+pub const SIOCUNIXFILE: u32 = 0x89E0;

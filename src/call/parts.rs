@@ -85,6 +85,8 @@ pub struct Stat {
     pub gid: u32,
     /// Bytes.
     pub size: u64,
+    /// Bytes that are best read and written at once.
+    pub blksize: u64,
 }
 
 impl Stat {

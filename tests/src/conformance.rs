@@ -22,6 +22,7 @@ mod mounts;
 mod names;
 mod namespaces;
 mod options;
+mod paths;
 mod pidfds;
 mod pipes;
 mod receive;
@@ -88,6 +89,7 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
     all.extend(corrected::cases());
     all.extend(identity::cases());
     all.extend(mounts::cases());
+    all.extend(paths::cases());
     all.extend(namespaces::cases());
     all
 }

@@ -214,7 +214,7 @@ const NOTES: &[(&str, &str, &str)] = &[
     ("Socketpair", "", "a late failure writes two numbers that are free again (CREATE 5)"),
     ("Getsockopt", "any option", "those of `afunix::options`; any other is ENOPROTOOPT"),
     ("Setsockopt", "any option", "those of `afunix::options`; any other is ENOPROTOOPT"),
-    ("Ioctl", "SIOCINQ, SIOCOUTQ, SIOCATMARK, FIONBIO", "the same"),
+    ("Ioctl", "SIOCINQ, SIOCOUTQ, SIOCATMARK, FIONBIO, SIOCUNIXFILE", "the same"),
     ("Open", "", "regular files and directories; no devices but /dev/null"),
     ("Getdents", "in the file system's order", "in the order of names"),
     ("Prlimit", "RLIMIT_NOFILE, soft", "the same"),

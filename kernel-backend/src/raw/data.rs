@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use afunix::control::{ControlOut, RawControl};
 use afunix::net::Fd;
-use afunix::options::{FIONBIO, SIOCATMARK, SIOCINQ, SIOCOUTQ};
+use afunix::options::{FIONBIO, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCUNIXFILE};
 use afunix::{
     Errno, NameOut, PollFd, RawName, Readiness, RecvFlags, Segment, SegmentMut, SendFlags,
 };
@@ -196,6 +196,8 @@ pub(super) fn ioctl(fd: Fd<'_>, request: u32, value: &mut i32) -> Result<usize, 
             // SAFETY: these four requests read or write one int.
             result(unsafe { libc::ioctl(fd.number(), request as _, value as *mut i32) })
         }
+        // SAFETY: this one takes no argument.
+        SIOCUNIXFILE => result(unsafe { libc::ioctl(fd.number(), request as _) }),
         _ => {
             // Any other request could write where `value` points, and beyond it.
             // SAFETY: takes numbers alone.

@@ -79,6 +79,7 @@ fn stat_with(out: &mut Stat, call: impl FnOnce(*mut libc::stat) -> c_int) -> Res
         uid: raw.st_uid,
         gid: raw.st_gid,
         size: raw.st_size as u64,
+        blksize: raw.st_blksize as u64,
     };
     Ok(returned)
 }

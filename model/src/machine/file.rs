@@ -88,6 +88,8 @@ pub(crate) struct OpenFile {
     pub(crate) status: OpenFlags,
     pub(crate) offset: u64,
     pub(crate) socket_inode: SocketInode,
+    /// The inode that the socket, or its listener, is bound to: held (OPT 7).
+    pub(crate) bound_to: Option<InodeId>,
     /// Descriptors and calls in progress.
     pub(crate) references: u32,
     /// Messages that carry it, each as often as it does.
@@ -103,6 +105,7 @@ impl OpenFile {
             status,
             offset: 0,
             socket_inode: SocketInode::default(),
+            bound_to: None,
             references: 0,
             in_flight: 0,
         }
@@ -194,6 +197,9 @@ impl Machine {
         let Some(state) = self.files.remove(file) else { return };
         match state.kind {
             Kind::Socket(socket) => {
+                if let Some(inode) = state.bound_to {
+                    self.tree.let_go(inode);
+                }
                 self.sockets.release(&mut self.tickets, socket);
                 self.collect_due = true;
             }

@@ -170,6 +170,7 @@ impl Machine {
         for inode in running
             .flat_map(|(_, process)| [process.cwd, process.root])
             .chain(self.files.values().filter_map(|file| file.kind.inode()))
+            .chain(self.files.values().filter_map(|file| file.bound_to))
         {
             *holds.entry(inode).or_default() += 1;
         }

@@ -78,6 +78,8 @@ pub struct Sockets {
     inodes: BTreeMap<NameKey, SocketKey>,
     /// Where the next autobind starts looking.
     next_autobind: u32,
+    /// max_dgram_qlen of the network namespaces in which it was set.
+    queue_lengths: BTreeMap<u32, i32>,
     /// Files in flight by the user who sent them (CMSG 4).
     in_flight_of_user: BTreeMap<u32, usize>,
     flight: Flight,
@@ -96,6 +98,7 @@ impl Sockets {
             abstract_names: BTreeMap::new(),
             inodes: BTreeMap::new(),
             next_autobind: 0,
+            queue_lengths: BTreeMap::new(),
             in_flight_of_user: BTreeMap::new(),
             flight: Flight::default(),
             dropped: VecDeque::new(),
@@ -145,7 +148,12 @@ impl Sockets {
     pub fn create(&mut self, caller: &Caller<'_>, kind: SocketType) -> SocketKey {
         self.made += 1;
         self.watch.touch(Part::Ids, Touch::Write);
-        self.table.insert(Socket::new(self.made, caller.netns, kind, &self.profile))
+        let mut socket = Socket::new(self.made, caller.netns, kind, &self.profile);
+        if let Some(set) = self.queue_lengths.get(&caller.netns) {
+            // Below 0 it is as good as none.
+            socket.queue_limit = *set as u32;
+        }
+        self.table.insert(socket)
     }
 
     /// socketpair(2): two connected sockets; each has the caller as peer credentials (CREATE 5).
@@ -158,6 +166,20 @@ impl Sockets {
             socket.set_peer_credentials(caller.ucred(), caller.groups);
         }
         (one, two)
+    }
+
+    /// net.unix.max_dgram_qlen: what sockets that are made in a network namespace from now on take
+    /// for their limit (DSEND 4).
+    pub fn max_dgram_qlen(&mut self, netns: u32) -> i32 {
+        self.watch.touch(Part::Ids, Touch::Read);
+        let set = self.queue_lengths.get(&netns).copied();
+        set.unwrap_or(self.profile.max_dgram_qlen as i32)
+    }
+
+    /// Sets it: below 0 there is no limit (DSEND 6).
+    pub fn set_max_dgram_qlen(&mut self, netns: u32, value: i32) {
+        self.watch.touch(Part::Ids, Touch::Write);
+        self.queue_lengths.insert(netns, value);
     }
 
     /// The type of a socket.

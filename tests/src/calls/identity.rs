@@ -122,3 +122,17 @@ pub fn own_mount(b: &dyn Backend, target: &str, data: &str) {
     assert_eq!(super::mkdir(b, target, 0o755), Ok(0));
     assert_eq!(mount(b, target, 0, data), Ok(0));
 }
+
+/// What ioctl(2) returns, where it is that which counts.
+pub fn ioctl_returns(b: &dyn Backend, fd: i32, request: u32) -> Answer {
+    b.call(&mut Call::Ioctl { fd: number(fd), request, value: &mut 0 })
+}
+
+/// Writes a setting of sockets.
+pub fn set_queue_length(b: &dyn Backend, text: &str) -> Answer {
+    let path = "/proc/sys/net/unix/max_dgram_qlen";
+    let fd = super::open(b, path, afunix::OpenFlags::WRONLY)?;
+    let written = super::write(b, fd, text.as_bytes());
+    super::close(b, fd)?;
+    written
+}

@@ -84,7 +84,7 @@ fn pair_errors_in_order<H: Host>(h: &H) {
 fn file_mode<H: Host>(h: &H) {
     let fd = socket(h, STREAM).unwrap();
     let stat_of_fd = fstat(h, fd).unwrap();
-    assert_eq!((stat_of_fd.mode, stat_of_fd.size), (0o140777, 0));
+    assert_eq!((stat_of_fd.mode, stat_of_fd.size, stat_of_fd.blksize), (0o140777, 0, 4096));
     assert_eq!(fchmod(h, fd, 0o640), Ok(0));
     assert_eq!(bind(h, fd, &path("s")), Ok(0));
     assert_eq!(stat(h, "s").unwrap().mode, 0o140640);

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use afunix::{Errno, Exit, Host, OpenFlags, ProcessSpec, Readiness, Signal};
+use afunix::call::Fcntl;
+use afunix::{Call, Errno, Exit, Host, OpenFlags, PollFd, ProcessSpec, Readiness, Signal};
 
-use super::{Case, as_stranger, start, table};
+use super::{Case, as_stranger, in_process, start, table};
 use crate::calls::*;
 
 pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
@@ -16,9 +17,16 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "VFS 1" one_open_file,
         root "VFS 2" rights_come_with_the_descriptor,
         "VFS 3" killed_process_leaves_its_socket,
+        "VFS 3" processes_share_open_files,
+        "VFS 3" exit_closes_all,
         "VFS 4" unlink_keeps_connections,
+        "VFS 4" unlink_keeps_datagram_peers,
         "VFS 5" close_during_recv,
+        "VFS 5" replaced_during_recv,
+        "VFS 5" close_during_accept,
+        "VFS 5" close_during_poll,
         "VFS 6" nonblock_set_while_blocked,
+        "VFS 6" settings_of_blocked_calls,
     ]
 }
 
@@ -78,9 +86,9 @@ fn one_open_file<H: Host>(h: &H) {
     assert_ne!(got, fd);
     assert_eq!(read(h, got, 2), Ok(b"cd".to_vec()));
     assert_eq!(read(h, fd, 2), Ok(b"ef".to_vec()));
-    assert_eq!(fcntl(h, got, afunix::call::Fcntl::Getfd), Ok(0));
-    fcntl(h, got, afunix::call::Fcntl::Setfl(OpenFlags::APPEND.bits())).unwrap();
-    let flags = fcntl(h, fd, afunix::call::Fcntl::Getfl).unwrap() as i32;
+    assert_eq!(fcntl(h, got, Fcntl::Getfd), Ok(0));
+    fcntl(h, got, Fcntl::Setfl(OpenFlags::APPEND.bits())).unwrap();
+    let flags = fcntl(h, fd, Fcntl::Getfl).unwrap() as i32;
     assert_eq!(flags & OpenFlags::APPEND.bits(), OpenFlags::APPEND.bits());
 }
 
@@ -118,6 +126,62 @@ fn killed_process_leaves_its_socket<H: Host>(h: &H) {
     assert_eq!(connected(h, STREAM, &path("s")), Err(Errno::CONNREFUSED));
 }
 
+fn processes_share_open_files<H: Host>(h: &H) {
+    make_file(h, "f", b"abcdef");
+    let file = open(h, "f", OpenFlags::CLOEXEC).unwrap();
+    let (a, b) = pair(h, STREAM);
+    let (file_copy, a_copy) = (dup(h, file).unwrap(), dup(h, a).unwrap());
+    in_process(h, None, &[file_copy, a_copy], |h| {
+        assert_eq!(read(h, 3, 2), Ok(b"ab".to_vec()));
+        fcntl(h, 4, Fcntl::Setfl(NONBLOCK)).unwrap();
+        assert_eq!(fcntl(h, 3, Fcntl::Getfd), Ok(0), "what is given stays open over an exec");
+        fcntl(h, 4, Fcntl::Setfd(1)).unwrap();
+        assert_eq!(recv(h, 4, 1, 0), Err(Errno::AGAIN));
+        assert_eq!(send(h, 4, b"x", 0), Ok(1));
+    });
+    assert_eq!(read(h, file, 9), Ok(b"cdef".to_vec()), "the offset is one");
+    assert_eq!(recv(h, a, 1, 0), Err(Errno::AGAIN), "so are the status flags");
+    assert_eq!(fcntl(h, a, Fcntl::Getfd), Ok(0), "close-on-exec is each number's own");
+    assert_eq!(fcntl(h, file, Fcntl::Getfd), Ok(1));
+    assert_eq!(poll(h, b), mask("io"), "the child's end closed one of two copies");
+    assert_eq!(recv(h, b, 9, 0), Ok(b"x".to_vec()));
+}
+
+fn exit_closes_all<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    in_process(h, None, &[b], |h| {
+        assert_eq!(send(h, 3, b"x", 0), Ok(1));
+        dup(h, 3).unwrap();
+        // A listener, a connection that nobody accepted, and descriptors in flight end with it.
+        let server = listener(h, STREAM, &path("s"), 4);
+        connected(h, STREAM, &path("s")).unwrap();
+        let (c, _d) = pair(h, STREAM);
+        assert_eq!(sendmsg(h, c, b"x", &rights(&[server, 3])), Ok(1));
+    });
+    assert_eq!(recv(h, a, 9, 0), Ok(b"x".to_vec()));
+    assert_eq!(recv(h, a, 9, 0), Ok(vec![]));
+    assert_eq!(poll(h, a), mask("iorh"));
+    assert_eq!(connected(h, STREAM, &path("s")), Err(Errno::CONNREFUSED));
+}
+
+fn unlink_keeps_datagram_peers<H: Host>(h: &H) {
+    let fd = bound(h, DGRAM, &path("s"));
+    let by_peer = connected(h, DGRAM, &path("s")).unwrap();
+    let by_name = socket(h, DGRAM).unwrap();
+    assert_eq!(send_to(h, by_name, b"1", &path("s")), Ok(1));
+    assert_eq!(unlink(h, "s"), Ok(0));
+    assert_eq!(send_to(h, by_name, b"2", &path("s")), Err(Errno::NOENT));
+    assert_eq!(send(h, by_peer, b"3", 0), Ok(1));
+    let next = bound(h, DGRAM, &path("s"));
+    assert_eq!(send_to(h, by_name, b"4", &path("s")), Ok(1));
+    assert_eq!(send(h, by_peer, b"5", 0), Ok(1));
+    for expected in [b"1", b"3", b"5"] {
+        assert_eq!(recv(h, fd, 9, DONTWAIT), Ok(expected.to_vec()));
+    }
+    assert_eq!(recv(h, next, 9, DONTWAIT), Ok(b"4".to_vec()));
+    assert_eq!(recv(h, next, 9, DONTWAIT), Err(Errno::AGAIN));
+}
+
 fn unlink_keeps_connections<H: Host>(h: &H) {
     let server = listener(h, STREAM, &path("s"), 4);
     let client = connected(h, STREAM, &path("s")).unwrap();
@@ -141,14 +205,86 @@ fn close_during_recv<H: Host>(h: &H) {
     assert_eq!(poll(h, b), mask("iorh"));
 }
 
+fn replaced_during_recv<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    let (c, _d) = pair(h, STREAM);
+    let waiting = start(h, move |h| recv(h, a, 9, 0));
+    assert_eq!(dup2(h, c, a), Ok(a as usize));
+    assert!(waiting.waits(h));
+    assert_eq!(poll(h, b), mask("o"), "the call in progress holds the file");
+    assert_eq!(send(h, b, b"x", 0), Ok(1));
+    assert_eq!(waiting.join(), Ok(b"x".to_vec()), "of the file that it began with");
+    assert_eq!(poll(h, b), mask("iorh"));
+}
+
+fn close_during_accept<H: Host>(h: &H) {
+    let fd = listener(h, STREAM, &hidden("s"), 4);
+    let waiting = start(h, move |h| accept(h, fd, 0));
+    assert_eq!(close(h, fd), Ok(0));
+    assert!(waiting.waits(h));
+    let client = connected(h, STREAM, &hidden("s")).unwrap();
+    let accepted = waiting.join().unwrap();
+    assert_eq!(send(h, client, b"x", 0), Ok(1));
+    assert_eq!(recv(h, accepted, 9, 0), Ok(b"x".to_vec()));
+    assert_eq!(connected(h, STREAM, &hidden("s")), Err(Errno::CONNREFUSED), "and that was all");
+}
+
+fn close_during_poll<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    let (c, d) = pair(h, STREAM);
+    let waiting = start(h, move |h| {
+        let wanted = Readiness::IN;
+        let entry = |fd| PollFd::new(crate::raw::fd(fd), wanted);
+        let mut fds = [entry(a), entry(c)];
+        let count = h.call(&mut Call::Poll { fds: &mut fds, timeout: None });
+        (count, fds[0].revents, fds[1].revents)
+    });
+    assert_eq!(close(h, a), Ok(0));
+    assert!(waiting.waits(h));
+    assert_eq!(poll(h, b), mask("o"), "the poll in progress holds the file");
+    assert_eq!(send(h, d, b"x", 0), Ok(1));
+    assert_eq!(waiting.join(), (Ok(2), Readiness::NVAL, Readiness::IN));
+    assert_eq!(poll(h, b), mask("iorh"));
+}
+
 fn nonblock_set_while_blocked<H: Host>(h: &H) {
     let (a, b) = pair(h, STREAM);
     let waiting = start(h, move |h| recv(h, a, 9, 0));
-    fcntl(h, a, afunix::call::Fcntl::Setfl(NONBLOCK)).unwrap();
+    fcntl(h, a, Fcntl::Setfl(NONBLOCK)).unwrap();
     set_timeout(h, a, SO_RCVTIMEO, 10).unwrap();
     assert!(waiting.waits(h));
     assert_eq!(send(h, b, b"x", 0), Ok(1));
     assert_eq!(waiting.join(), Ok(b"x".to_vec()));
+}
+
+fn settings_of_blocked_calls<H: Host>(h: &H) {
+    let set = |fd: i32, option| {
+        fcntl(h, fd, Fcntl::Setfl(NONBLOCK)).unwrap();
+        set_timeout(h, fd, option, 10).unwrap();
+    };
+    let fd = listener(h, STREAM, &hidden("s"), 0);
+    let accepting = start(h, move |h| accept(h, fd, 0));
+    set(fd, SO_RCVTIMEO);
+    assert!(accepting.waits(h));
+    connected(h, STREAM, &hidden("s")).unwrap();
+    assert!(accepting.join().is_ok());
+
+    connected(h, STREAM, &hidden("s")).unwrap();
+    let client = socket(h, STREAM).unwrap();
+    let connecting = start(h, move |h| connect(h, client, &hidden("s")));
+    set(client, SO_SNDTIMEO);
+    assert!(connecting.waits(h));
+    accept(h, fd, 0).unwrap();
+    assert_eq!(connecting.join(), Ok(0));
+
+    let (a, b) = pair(h, STREAM);
+    let full = vec![0; 1 << 20];
+    send(h, a, &full, DONTWAIT).unwrap();
+    let sending = start(h, move |h| send(h, a, b"x", 0));
+    set(a, SO_SNDTIMEO);
+    assert!(sending.waits(h));
+    assert!(recv(h, b, 1 << 20, 0).is_ok());
+    assert_eq!(sending.join(), Ok(1));
 }
 
 /// The far end of a watched pair, whose near end is to go in flight.

@@ -1,6 +1,6 @@
 //! Network namespaces: what is one's own in each, and what knows of none.
 
-use afunix::{Errno, Host};
+use afunix::{Capabilities as Cap, Errno, Host, OpenFlags, RawName};
 
 use super::{Case, in_process, table};
 use crate::calls::*;
@@ -12,6 +12,8 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         root "ADDR 6" autobind_by_namespace,
         root "BIND 7" paths_know_no_network,
         root "BIND 6" free_in_each_namespace,
+        root "DSEND 6" queue_length_by_namespace,
+        root "DSEND 6" who_sets_the_queue_length,
     ]
 }
 
@@ -112,4 +114,63 @@ fn free_in_each_namespace<H: Host>(h: &H) {
     );
     assert_eq!(close(h, new), Ok(0));
     assert_eq!(bind(h, next, &name), Ok(0));
+}
+
+/// How many one-byte messages to a new socket fit.
+fn fitting<H: Host>(h: &H) -> usize {
+    let name = hidden("queue");
+    let receiver = bound(h, DGRAM, &name);
+    let sender = connected(h, DGRAM, &name).unwrap();
+    let fit = (0..400).take_while(|_| send(h, sender, b"x", DONTWAIT) == Ok(1)).count();
+    close(h, receiver).unwrap();
+    close(h, sender).unwrap();
+    fit
+}
+
+fn queue_length_by_namespace<H: Host>(h: &H) {
+    let setting = "/proc/sys/net/unix/max_dgram_qlen";
+    assert_eq!(unshare(h, NEWNET), Ok(0));
+    let fd = open(h, setting, OpenFlags::empty()).unwrap();
+    assert_eq!(read(h, fd, 9), Ok(b"10\n".to_vec()));
+    assert_eq!(read(h, fd, 9), Ok(vec![]));
+    assert_eq!(fitting(h), 11);
+    let (a, _b) = pair(h, DGRAM);
+    let early = bound(h, DGRAM, &hidden("early"));
+    assert_eq!(set_queue_length(h, "0"), Ok(1));
+    assert_eq!(fitting(h), 1);
+    let name = hidden("early");
+    let to_early = || sendto(h, a, b"x", DONTWAIT, RawName::Bytes(&name)) == Ok(1);
+    let fit = (0..400).take_while(|_| to_early()).count();
+    assert_eq!(fit, 11, "a socket keeps what there was when it was made");
+    close(h, early).unwrap();
+    assert_eq!(set_queue_length(h, "3\n"), Ok(2));
+    assert_eq!(fitting(h), 4);
+    assert_eq!(set_queue_length(h, "-1"), Ok(2));
+    assert_eq!(fitting(h), 278, "no limit but that of memory");
+    assert_eq!(set_queue_length(h, "many"), Err(Errno::INVAL));
+    // A new namespace begins anew, and what is set in it shows in no other.
+    in_process(h, None, &[], |h| {
+        assert_eq!(fitting(h), 278);
+        assert_eq!(unshare(h, NEWNET), Ok(0));
+        assert_eq!(fitting(h), 11);
+        assert_eq!(set_queue_length(h, "5"), Ok(1));
+        assert_eq!(fitting(h), 6);
+    });
+    assert_eq!(fitting(h), 278);
+}
+
+fn who_sets_the_queue_length<H: Host>(h: &H) {
+    assert_eq!(unshare(h, NEWNET), Ok(0));
+    keep_only(h, Cap::NET_ADMIN | Cap::SETUID);
+    assert_eq!(set_queue_length(h, "9"), Ok(1));
+    lay_down(h, Cap::NET_ADMIN);
+    assert_eq!(set_queue_length(h, "8"), Ok(1), "the superuser as such");
+    assert_eq!(setresuid(h, 54331, 54331, 0), Ok(0));
+    let (_, permitted) = capget(h);
+    assert_eq!(set_queue_length(h, "7"), Err(Errno::ACCES));
+    capset(h, Cap::DAC_OVERRIDE | Cap::SYS_ADMIN, permitted).unwrap();
+    assert_eq!(set_queue_length(h, "7"), Err(Errno::ACCES));
+    capset(h, Cap::NET_ADMIN, permitted).unwrap();
+    assert_eq!(set_queue_length(h, "6"), Ok(1));
+    assert_eq!(fitting(h), 7);
 }

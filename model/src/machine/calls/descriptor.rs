@@ -2,7 +2,7 @@
 
 use afunix::call::{DirEntry, Fcntl, Stat};
 use afunix::net::Fd;
-use afunix::options::{FIONBIO, SIOCATMARK, SIOCINQ, SIOCOUTQ};
+use afunix::options::{FIONBIO, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCUNIXFILE};
 use afunix::{Capabilities, Errno, OpenFlags};
 
 use super::super::descriptors::Descriptor;
@@ -23,8 +23,16 @@ const ASYNC: i32 = 0o20000;
 /// What F_SETFL changes.
 const SETFL: i32 = OpenFlags::APPEND.bits() | OpenFlags::NONBLOCK.bits() | DIRECT | NOATIME | ASYNC;
 /// What fstat shows of files that stand for no inode of their own.
-const ANONYMOUS: Stat =
-    Stat { dev: ANONYMOUS_DEVICE, ino: 1, mode: 0o600, nlink: 1, uid: 0, gid: 0, size: 0 };
+const ANONYMOUS: Stat = Stat {
+    dev: ANONYMOUS_DEVICE,
+    ino: 1,
+    mode: 0o600,
+    nlink: 1,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    blksize: 4096,
+};
 /// Where a directory's offset stands when its entries have been read: where lseek cannot move it.
 const END_OF_DIRECTORY: u64 = u64::MAX;
 
@@ -164,6 +172,9 @@ impl Machine {
             self.files[file].status.set(OpenFlags::NONBLOCK, *value != 0);
             return Ok(0);
         }
+        if request == SIOCUNIXFILE && matches!(self.files[file].kind, Kind::Socket(_)) {
+            return self.name_file(cx, file);
+        }
         let state = &self.files[file];
         *value = match (state.kind, request) {
             (Kind::Socket(socket), SIOCINQ) => self.sockets.inq(socket)?,
@@ -215,6 +226,7 @@ impl Machine {
                 uid: state.socket_inode.uid,
                 gid: state.socket_inode.gid,
                 size: 0,
+                blksize: 4096,
             },
             Kind::Pipe(pipe) => self.pipes[pipe].stat(),
             Kind::Eventfd(_) | Kind::Epoll(_) => ANONYMOUS,

@@ -4,7 +4,7 @@ use afunix::net::Fd;
 use afunix::{Errno, OpenFlags, RecvFlags, Segment, SegmentMut};
 
 use super::super::file::{FileId, Kind, OpenFile};
-use super::super::fs::InodeId;
+use super::super::fs::{Content, InodeId};
 use super::super::{Access, Cx, Flow, Machine, Object};
 use super::message::{Message, Receipt};
 use super::{BUFFERS_MAX, WRITE_FLAGS};
@@ -68,7 +68,11 @@ impl Machine {
             let nothing = vector && data.iter().all(SegmentMut::is_empty);
             return if nothing { Ok(0) } else { Err(Errno::ISDIR) };
         }
-        let bytes = self.tree.bytes_of(inode);
+        let setting = match self.tree[inode].content {
+            Content::QueueLength { netns } => self.setting_text(netns),
+            _ => Vec::new(),
+        };
+        let bytes = if setting.is_empty() { self.tree.bytes_of(inode) } else { &setting };
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let result = copy_out(&bytes[start..], data);
         if let Ok(count) = result {
@@ -151,6 +155,9 @@ impl Machine {
             state.offset = self.tree[inode].size();
         }
         let mut offset = self.files[file].offset;
+        if let Content::QueueLength { netns } = self.tree[inode].content {
+            return each_segment(data, |text| self.write_setting(netns, text).map(|()| text.len()));
+        }
         let tree = &mut self.tree;
         let result = each_segment(data, |bytes| {
             let count = tree.write_at(inode, offset, bytes)?;

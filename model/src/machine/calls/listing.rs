@@ -10,7 +10,7 @@ use afunix::snapshot::Snapshot;
 use afunix::{Errno, OpenFlags};
 
 use super::super::file::{FileId, Kind};
-use super::super::fs::InodeId;
+use super::super::fs::{Content, InodeId};
 use super::super::{Access, Cx, Machine, Object};
 
 const NET_UNIX: &[u8] = b"/proc/net/unix";
@@ -58,7 +58,8 @@ impl Machine {
             return Err(Errno::ACCES);
         }
         super::path::walker(&self.processes, cx).may_touch_paths()?;
-        self.tree.unnamed(text.into_bytes(), 0o444)
+        let content = Content::Regular(text.into_bytes().into());
+        self.tree.unnamed(content, 0o444)
     }
 
     /// OPT 8, 13.

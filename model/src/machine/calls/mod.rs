@@ -19,6 +19,7 @@ mod poll;
 mod process;
 mod select;
 mod socket;
+mod sysctl;
 
 use std::slice;
 

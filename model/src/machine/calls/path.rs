@@ -145,6 +145,9 @@ impl Machine {
         if let Some(text) = self.listing(cx, path) {
             return Ok((self.open_listing(cx, text?, flags)?, false));
         }
+        if let Some(setting) = self.open_setting(cx, path, flags) {
+            return Ok((setting?, false));
+        }
         let walker = walker(&self.processes, cx);
         let creates = flags.contains(OpenFlags::CREAT);
         let exclusive = creates && flags.contains(OpenFlags::EXCL);

@@ -19,7 +19,16 @@ const DEVICE: u64 = 5;
 
 /// What fstat(2) tells of a pidfd.
 pub(super) fn stat(pid: Pid) -> Stat {
-    Stat { dev: DEVICE, ino: pid.0 as u64, mode: 0o700, nlink: 1, uid: 0, gid: 0, size: 0 }
+    Stat {
+        dev: DEVICE,
+        ino: pid.0 as u64,
+        mode: 0o700,
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        size: 0,
+        blksize: 4096,
+    }
 }
 
 /// Puts what a receive brings into the caller's descriptor table. Borrows what it needs alone.

@@ -96,6 +96,7 @@ impl Pipe {
             uid,
             gid,
             size: 0,
+            blksize: 4096,
         }
     }
 

@@ -1,11 +1,13 @@
 //! Making, naming and connecting sockets.
 
 use afunix::net::Fd;
-use afunix::{AF_UNIX, Errno, NameOut, NameWant, OpenFlags, RawName, SocketFlags, SocketType};
+use afunix::{
+    AF_UNIX, Capabilities, Errno, NameOut, NameWant, OpenFlags, RawName, SocketFlags, SocketType,
+};
 
 use super::super::descriptors::Descriptor;
 use super::super::file::{FileId, Kind, SocketInode};
-use super::super::fs::{Content, Want};
+use super::super::fs::{Content, InodeId, Want};
 use super::super::process::InCallState;
 use super::super::{Access, Cx, Flow, Machine, Object, Why};
 use super::message::errno_of;
@@ -122,11 +124,28 @@ impl Machine {
         let inode = self.tree.create(&walker, dir, &name, Content::Socket, mode)?;
         let key = self.tree[inode].name_key();
         let bound = self.sockets.bind_path(socket, path, key);
-        if bound.is_err() {
+        match bound {
+            Ok(()) => self.hold_name(file, inode),
             // BIND 1: "already bound" is found out after the inode was made.
-            self.tree.remove_entry(dir, &name);
+            Err(_) => self.tree.remove_entry(dir, &name),
         }
         bound
+    }
+
+    /// A socket keeps the inode of its name.
+    fn hold_name(&mut self, file: FileId, inode: InodeId) {
+        self.tree.hold(inode);
+        self.files[file].bound_to = Some(inode);
+    }
+
+    /// SIOCUNIXFILE: a handle on the inode that a socket is bound to. In order: EPERM, ENOENT,
+    /// EMFILE.
+    pub(super) fn name_file(&mut self, cx: Cx, file: FileId) -> Result<usize, Errno> {
+        self.process(cx).identity.needs(Capabilities::NET_ADMIN)?;
+        let inode = self.files[file].bound_to.ok_or(Errno::NOENT)?;
+        self.room(cx, 1)?;
+        let handle = self.new_file(Kind::Path(inode), OpenFlags::PATH);
+        self.install(cx, handle, true).map(|number| number as usize)
     }
 
     /// What a socket is looked up by at a path: any inode that may be written to.
@@ -167,8 +186,7 @@ impl Machine {
                     // now.
                     self.free_reserved(cx);
                 }
-                let _ = file;
-                Flow::Done(self.end_accept(cx, connection, reserved, name, flags))
+                Flow::Done(self.end_accept(cx, file, connection, reserved, name, flags))
             }
             Ok((file, reserved, Err(Stop::Wait(waiting)))) => {
                 let number = match reserved {
@@ -215,12 +233,16 @@ impl Machine {
     fn end_accept(
         &mut self,
         cx: Cx,
+        listener: FileId,
         connection: SocketKey,
         reserved: Option<i32>,
         name: &mut NameOut,
         flags: SocketFlags,
     ) -> Result<usize, Errno> {
         let file = self.socket_file(cx, connection, flags);
+        if let Some(inode) = self.files[listener].bound_to {
+            self.hold_name(file, inode);
+        }
         let named = match name.want {
             NameWant::Nothing => Ok(()),
             _ => self.sockets.getpeername(connection, name),

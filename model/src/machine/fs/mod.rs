@@ -64,6 +64,10 @@ pub(crate) enum Content {
     Symlink(Arc<[u8]>),
     /// What bind makes. The sockets know who is bound to it.
     Socket,
+    /// net.unix.max_dgram_qlen.
+    QueueLength {
+        netns: u32,
+    },
     Null,
     Console,
 }
@@ -77,7 +81,7 @@ impl Content {
     /// S_IFMT bits.
     fn file_type(&self) -> u32 {
         match self {
-            Content::Regular(_) => Stat::IFREG,
+            Content::Regular(_) | Content::QueueLength { .. } => Stat::IFREG,
             Content::Directory { .. } => Stat::IFDIR,
             Content::Symlink(_) => Stat::IFLNK,
             Content::Socket => Stat::IFSOCK,
@@ -116,7 +120,7 @@ impl Inode {
             Content::Regular(bytes) => bytes.len() as u64,
             Content::Symlink(target) => target.len() as u64,
             Content::Directory { .. } => 4096,
-            Content::Socket | Content::Null | Content::Console => 0,
+            Content::Socket | Content::QueueLength { .. } | Content::Null | Content::Console => 0,
         }
     }
 
@@ -134,6 +138,7 @@ impl Inode {
             uid: self.uid,
             gid: self.gid,
             size: self.size(),
+            blksize: 4096,
         }
     }
 }

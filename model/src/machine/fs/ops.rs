@@ -53,15 +53,18 @@ impl Tree {
         Ok(inode)
     }
 
-    /// A file of `mode` with contents and without a name, in the first file system; it goes away
-    /// unless it is held.
-    pub(crate) fn unnamed(&mut self, text: Vec<u8>, mode: u32) -> Result<InodeId, Errno> {
-        let (fs, pages) = (0, pages_of(&text));
+    /// A file of `mode` and without a name, in the first file system; it goes away unless it is
+    /// held. ENOSPC.
+    pub(crate) fn unnamed(&mut self, content: Content, mode: u32) -> Result<InodeId, Errno> {
+        let fs = 0;
+        let pages = match &content {
+            Content::Regular(bytes) => pages_of(bytes),
+            _ => 0,
+        };
         let space = self.space(fs);
         if space.pages + pages > space.pages_max {
             return Err(Errno::NOSPC);
         }
-        let content = Content::Regular(Arc::new(text));
         let inode = Inode { fs, ino: 0, mode, uid: 0, gid: 0, nlink: 0, holds: 0, content };
         let inode = self.new_inode(inode)?;
         self.space(fs).pages += pages;
@@ -426,7 +429,9 @@ impl Tree {
         let inode = &self[id];
         let is_inside = match inode.content {
             Content::Regular(_) | Content::Directory { .. } | Content::Symlink(_) => true,
-            Content::Socket | Content::Null | Content::Console => false,
+            Content::Socket | Content::QueueLength { .. } | Content::Null | Content::Console => {
+                false
+            }
         };
         if is_inside && want.0 & Want::WRITE.0 != 0 {
             self.may_change(id)?;
