@@ -57,7 +57,8 @@ numbers! {
     SO_SNDTIMEO = 21;
     /// Binds to a network interface: there is none (ENODEV).
     SO_BINDTODEVICE = 25;
-    /// A socket filter, by its address.
+    /// A socket filter: to be set, the bytes of an array of `struct sock_filter` (8 each); read as
+    /// SO_GET_FILTER, whose lengths count instructions (OPT 5).
     SO_ATTACH_FILTER = 26;
     /// ENOENT without a filter (OPT 12).
     SO_DETACH_FILTER = 27;

@@ -13,6 +13,7 @@ mod edges;
 mod epolls;
 mod eventfds;
 mod files;
+mod filters;
 mod identity;
 mod listen;
 mod listing;
@@ -87,6 +88,7 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
     all.extend(files::cases());
     all.extend(listing::cases());
     all.extend(corrected::cases());
+    all.extend(filters::cases());
     all.extend(identity::cases());
     all.extend(mounts::cases());
     all.extend(paths::cases());

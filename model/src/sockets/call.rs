@@ -205,6 +205,8 @@ pub(super) struct Parked {
     pub(super) sender: SocketKey,
     pub(super) receiver: SocketKey,
     pub(super) charge: u32,
+    /// Bytes that the receiver's filter has left.
+    pub(super) kept: usize,
 }
 
 /// A receive as the system call says it.

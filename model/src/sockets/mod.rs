@@ -25,6 +25,7 @@ mod call;
 mod check;
 mod connect;
 mod control;
+mod filter;
 mod flight;
 mod memory;
 pub mod names;

@@ -7,7 +7,7 @@ use afunix::options::*;
 use afunix::{AF_UNIX, Capabilities, Errno, SocketType, Ucred};
 
 use super::socket::{State, Switches};
-use super::{Caller, Part, SocketKey, Sockets, Touch, stored};
+use super::{Caller, Part, SocketKey, Sockets, Touch, filter, stored};
 use crate::profile::Planted;
 use crate::wait::Tickets;
 
@@ -147,8 +147,11 @@ impl Sockets {
             SO_NETNS_COOKIE if value.len != 8 => Err(Errno::INVAL),
             SO_NETNS_COOKIE => put(value, &u64::from(socket.netns + 1).to_ne_bytes()),
             SO_MEMINFO => {
-                // OPT 12: rmem_alloc, rcvbuf, wmem_alloc, sndbuf; the other five are for others.
-                let counts = [0, socket.receive_buffer, socket.send_memory, socket.send_buffer];
+                // OPT 12: rmem_alloc, rcvbuf, wmem_alloc, sndbuf, and after two of other families
+                // what a filter takes.
+                let (input, output) = (socket.receive_buffer, socket.send_buffer);
+                let filter = socket.filter_charge();
+                let counts = [0, input, socket.send_memory, output, 0, 0, filter];
                 let mut bytes = [0; 9 * 4];
                 for (place, count) in bytes.chunks_exact_mut(4).zip(counts) {
                     place.copy_from_slice(&count.to_ne_bytes());
@@ -174,6 +177,7 @@ impl Sockets {
         if level != SOL_SOCKET {
             return Err(Errno::OPNOTSUPP);
         }
+        let optmem_max = self.profile.optmem_max;
         let socket = self.own(key);
         if option == SO_INQ && socket.kind == SocketType::Stream {
             // RCMSG 8.
@@ -192,6 +196,9 @@ impl Sockets {
                 None | Some(0) => Ok(()),
                 Some(_) => Err(Errno::NODEV),
             };
+        }
+        if option == SO_ATTACH_FILTER {
+            return filter::attach(socket, optmem_max, value);
         }
         let word = first_word(value).ok_or(Errno::INVAL)?;
         if let Some(switch) = switch(option) {

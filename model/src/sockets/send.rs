@@ -228,9 +228,9 @@ impl Sockets {
     ) -> Result<usize, Stop> {
         let len = Source::len(out.data);
         let nonblocking = out.nonblocking || out.flags.contains(SendFlags::DONTWAIT);
-        let (receiver, charge) = match sending.parked {
+        let (receiver, charge, kept) = match sending.parked {
             Some(_) if cause == Cause::Interrupted => return Err(Errno::INTR.into()),
-            Some(parked) => (parked.receiver, parked.charge),
+            Some(parked) => (parked.receiver, parked.charge, Some(parked.kept)),
             None => {
                 if sending.waited_at.is_none() {
                     self.message_may_be_sent(key, to, out, len)?;
@@ -243,13 +243,19 @@ impl Sockets {
                 if source.readable(len) < len {
                     return Err(Errno::FAULT.into());
                 }
-                (self.receiver(key, to)?, charge)
+                let receiver = self.receiver(key, to)?;
+                (receiver, charge, self.filter(receiver, out, len))
             }
         };
+        // To the sender a message that is dropped was sent.
+        let Some(kept) = kept else { return Ok(len) };
         let carries = !sending.files.is_empty();
-        let receiver = self.deliverable(tickets, key, receiver, to, carries)?;
+        let found = self.deliverable(tickets, key, receiver, to, carries)?;
+        let kept = if found == receiver { Some(kept) } else { self.filter(found, out, len) };
+        let (Some(kept), receiver) = (kept, found) else { return Ok(len) };
         if self.is_kept_out(key, receiver) {
-            return Err(self.await_room(key, receiver, charge, nonblocking, sending, cause));
+            let parked = Parked { sender: key, receiver, charge, kept };
+            return Err(self.await_room(parked, nonblocking, sending, cause));
         }
         let was_parked = sending.parked.take();
         if let Some(parked) = was_parked {
@@ -258,7 +264,7 @@ impl Sockets {
         let push = Push {
             from: key,
             to: receiver,
-            size: Size { bytes: len, charge },
+            size: Size { bytes: kept, charge },
             files: std::mem::take(&mut sending.files),
             urgent: false,
             is_charged: was_parked.is_some(),
@@ -348,6 +354,12 @@ impl Sockets {
         }
     }
 
+    /// DSEND 1: what the receiver's filter leaves of a message, even if the receiver was closed.
+    fn filter(&mut self, receiver: SocketKey, out: &Outgoing<'_, '_>, len: usize) -> Option<usize> {
+        self.watch.touch(Part::State(receiver), Touch::Read);
+        self.table[receiver].keeps(out.data, len)
+    }
+
     /// DSEND 4: flow control, for all but the receiver itself and its own peer.
     fn is_kept_out(&mut self, key: SocketKey, receiver: SocketKey) -> bool {
         let other = &self.table[receiver];
@@ -361,13 +373,12 @@ impl Sockets {
     /// DSEND 5, 6: waits for the receiver to take a message. This one has its memory meanwhile.
     fn await_room(
         &mut self,
-        key: SocketKey,
-        receiver: SocketKey,
-        charge: u32,
+        parked: Parked,
         nonblocking: bool,
         sending: &mut Sending,
         cause: Cause,
     ) -> Stop {
+        let Parked { sender: key, receiver, charge, .. } = parked;
         let timeout = self.own(key).send_timeout();
         let is_over = cause == Cause::TimedOut && sending.parked.is_some();
         if nonblocking || timeout.is_some_and(|time| time.is_zero()) || is_over {
@@ -382,7 +393,7 @@ impl Sockets {
             self.charge(key, charge);
             self.table[key].parked += charge;
         }
-        sending.parked = Some(Parked { sender: key, receiver, charge });
+        sending.parked = Some(parked);
         sending.waited_at = Some(0);
         self.watch.touch(Part::Receive(receiver), Touch::Awaits);
         self.watch.touch(Part::State(receiver), Touch::Awaits);

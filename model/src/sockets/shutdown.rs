@@ -3,7 +3,7 @@
 use afunix::Errno;
 
 use super::buffer::Queue;
-use super::socket::{Shut, State};
+use super::socket::{Rare, Shut, State};
 use super::{Flow, Part, SocketKey, Sockets, Touch};
 use crate::profile::Planted;
 use crate::wait::Tickets;
@@ -92,7 +92,10 @@ impl Sockets {
         debug_assert_eq!(socket.carried, 0, "an empty queue carries no socket");
         let id = socket.id;
         socket.waiters = None;
-        socket.rare = None;
+        // A filter goes on keeping messages out (DSEND 1); all else is forgotten.
+        let filter = socket.rare.take().and_then(|rare| rare.filter);
+        socket.rare =
+            filter.map(|filter| Box::new(Rare { filter: Some(filter), ..Rare::default() }));
         self.watch.flow(Flow::Freed { socket: id });
         self.let_go(key);
         backlog

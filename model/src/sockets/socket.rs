@@ -7,6 +7,7 @@ use std::time::Duration;
 use afunix::{Errno, SocketType, Ucred};
 
 use super::buffer::Queue;
+use super::filter::Filter;
 use super::waiting::Waiters;
 use super::{NameKey, SocketKey};
 use crate::profile::{Planted, Profile};
@@ -75,6 +76,8 @@ pub(super) struct Rare {
     pub(super) stamping: Stamping,
     /// Options that do nothing but read back, by number, where they are not what they were.
     pub(super) stored: BTreeMap<i32, i64>,
+    /// What keeps messages out, or cuts them.
+    pub(super) filter: Option<Box<Filter>>,
 }
 
 /// What SO_TIMESTAMP and its kin have set (RCMSG 1).

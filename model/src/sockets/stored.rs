@@ -6,6 +6,7 @@ use afunix::Errno;
 use afunix::call::OptionOut;
 use afunix::options::*;
 
+use super::filter;
 use super::options::put;
 use super::socket::{Rare, Socket, Stamping};
 
@@ -15,8 +16,6 @@ const PRIORITY_MAX: i32 = 6;
 const BUFFER_LOCKS: i32 = 3;
 /// SO_BUSY_POLL_BUDGET fits 16 bits.
 const BUDGET_MAX: i32 = 65535;
-/// Bytes of `struct sock_fprog`, which a filter is attached with.
-const FILTER_PROGRAM: usize = 16;
 
 /// What a stored option reads before it was ever set; `None` if it is no stored option.
 fn default_of(option: i32) -> Option<i64> {
@@ -61,7 +60,10 @@ pub(super) fn get(
     let stamping = rare.map_or(Stamping::default(), |rare| rare.stamping);
     let word = match option {
         SO_TXREHASH => return Err(Errno::OPNOTSUPP),
-        SO_BINDTODEVICE | SO_ATTACH_FILTER => return put(value, &[]),
+        SO_ATTACH_FILTER => {
+            return filter::get(rare.and_then(|rare| rare.filter.as_deref()), value);
+        }
+        SO_BINDTODEVICE => return put(value, &[]),
         SO_MAX_PACING_RATE => {
             let rate = read(rare, option).unwrap_or_default() as u64;
             let word = u32::try_from(rate).unwrap_or(u32::MAX);
@@ -88,7 +90,7 @@ pub(super) fn get(
 }
 
 /// setsockopt(2) of what is not known elsewhere. `word` is the beginning of `value`. EINVAL, EPERM,
-/// EACCES, ENOENT, EFAULT, EOPNOTSUPP, ENOPROTOOPT.
+/// EACCES, ENOENT, EOPNOTSUPP, ENOPROTOOPT.
 pub(super) fn set(
     socket: &mut Socket,
     capabilities: Capabilities,
@@ -117,20 +119,14 @@ pub(super) fn set(
         SO_BUSY_POLL_BUDGET => return Ok(()),
         SO_RESERVE_MEM if word < 0 => return Err(Errno::INVAL),
         SO_ZEROCOPY | SO_TXREHASH | SO_RESERVE_MEM => return Err(Errno::OPNOTSUPP),
-        SO_ATTACH_FILTER if value.len() != FILTER_PROGRAM => return Err(Errno::INVAL),
-        // The program lies where no backend but the kernel can look.
-        SO_ATTACH_FILTER => return Err(Errno::FAULT),
-        SO_DETACH_FILTER => {
-            let locked = read(socket.rare.as_deref(), SO_LOCK_FILTER) == Some(1);
-            return Err(if locked { Errno::PERM } else { Errno::NOENT });
-        }
+        SO_DETACH_FILTER => return filter::detach(socket),
         SO_DEBUG if word != 0 && !is_net_admin => return Err(Errno::ACCES),
         SO_PREFER_BUSY_POLL if word != 0 && !is_net_admin => return Err(Errno::PERM),
         SO_PRIORITY if !(0..=PRIORITY_MAX).contains(&word) && !may_mark => {
             return Err(Errno::PERM);
         }
         SO_MARK if !may_mark => return Err(Errno::PERM),
-        SO_LOCK_FILTER if word == 0 && read(socket.rare.as_deref(), option) == Some(1) => {
+        SO_LOCK_FILTER if word == 0 && filter_is_locked(socket.rare.as_deref()) => {
             return Err(Errno::PERM);
         }
         SO_BUSY_POLL | SO_BINDTOIFINDEX if word < 0 => return Err(Errno::INVAL),
@@ -148,6 +144,11 @@ pub(super) fn set(
     default_of(option).ok_or(Errno::NOPROTOOPT)?;
     socket.rare_mut().stored.insert(option, new);
     Ok(())
+}
+
+/// Whether SO_LOCK_FILTER is on (OPT 12).
+pub(super) fn filter_is_locked(rare: Option<&Rare>) -> bool {
+    read(rare, SO_LOCK_FILTER) == Some(1)
 }
 
 /// SO_SNDBUF (1) or SO_RCVBUF (2) was set by hand: SO_BUF_LOCK shows it.
