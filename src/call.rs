@@ -13,7 +13,7 @@ use crate::control::{ControlOut, RawControl};
 use crate::net::Fd;
 use crate::{
     Capabilities, EpollEvent, EventsOut, Exit, Limits, NameOut, OpenFlags, Pid, PollFd, RawName,
-    RecvFlags, SendFlags, SocketFlags,
+    RecvFlags, SendFlags, SigSet, Sigaction, SocketFlags,
 };
 
 pub use parts::{DirEntry, Fcntl, OptionOut, RecvHeader, Segment, SegmentMut, SendHeader, Stat};
@@ -362,6 +362,19 @@ pub enum Call<'a, 'b> {
         pid: Pid,
         signal: i32,
     },
+    /// Signals 1 to 64, but for the two that libc keeps for itself (32, 33: EINVAL). A handler is
+    /// the host's: see [`crate::Host::on_signal`].
+    Sigaction {
+        signal: i32,
+        new: Option<Sigaction>,
+        old: &'a mut Sigaction,
+    },
+    /// The calling thread's mask.
+    Sigprocmask {
+        how: i32,
+        set: Option<SigSet>,
+        old: &'a mut SigSet,
+    },
     /// Waits for a child of the caller to end; ECHILD if it is none. Returns its pid.
     Waitpid {
         pid: Pid,
@@ -444,6 +457,8 @@ impl Call<'_, '_> {
             Call::Capset { .. } => "capset",
             Call::Capget { .. } => "capget",
             Call::Kill { .. } => "kill",
+            Call::Sigaction { .. } => "sigaction",
+            Call::Sigprocmask { .. } => "sigprocmask",
             Call::Waitpid { .. } => "waitpid",
             Call::Nanosleep { .. } => "nanosleep",
         }

@@ -143,36 +143,52 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(i32)]
 pub enum Signal {
+    /// SIGHUP.
+    Hup = 1,
     /// SIGINT.
     Int = 2,
     /// SIGKILL.
     Kill = 9,
     /// SIGUSR1.
     Usr1 = 10,
+    /// SIGUSR2.
+    Usr2 = 12,
     /// SIGPIPE.
     Pipe = 13,
+    /// SIGALRM.
+    Alrm = 14,
     /// SIGTERM.
     Term = 15,
+    /// SIGCHLD.
+    Chld = 17,
     /// SIGURG.
     Urg = 23,
+    /// SIGIO.
+    Io = 29,
 }
 
 impl Signal {
     /// The signal of a number.
     pub fn from_raw(number: i32) -> Option<Signal> {
         use Signal::*;
-        [Int, Kill, Usr1, Pipe, Term, Urg].into_iter().find(|signal| *signal as i32 == number)
+        let known = [Hup, Int, Kill, Usr1, Usr2, Pipe, Alrm, Term, Chld, Urg, Io];
+        known.into_iter().find(|signal| *signal as i32 == number)
     }
 
     /// `SIGKILL`.
     pub const fn name(self) -> &'static str {
         match self {
+            Signal::Hup => "SIGHUP",
             Signal::Int => "SIGINT",
             Signal::Kill => "SIGKILL",
             Signal::Usr1 => "SIGUSR1",
+            Signal::Usr2 => "SIGUSR2",
             Signal::Pipe => "SIGPIPE",
+            Signal::Alrm => "SIGALRM",
             Signal::Term => "SIGTERM",
+            Signal::Chld => "SIGCHLD",
             Signal::Urg => "SIGURG",
+            Signal::Io => "SIGIO",
         }
     }
 }

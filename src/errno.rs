@@ -105,6 +105,7 @@ errnos! {
     115 INPROGRESS "Operation now in progress",
     116 STALE "Stale file handle",
     125 CANCELED "Operation canceled",
+    512 RESTARTSYS "Unknown error 512",
 }
 
 impl Errno {

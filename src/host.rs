@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::net::{Fd, OwnedFd};
-use crate::{Backend, Call, Credentials, Errno, Exit, Limits, Pid, Signal};
+use crate::{
+    Backend, Call, Credentials, Errno, Exit, Limits, Pid, SaFlags, SigHandler, Sigaction, Signal,
+};
 
 /// A machine to run an application on. A handle stands for a *process*, never for a thread: a
 /// socket that moves into another thread waits as that thread.
@@ -43,6 +45,33 @@ pub trait Host: Backend + Clone + Send + Sync + 'static {
     /// Takes over the descriptor that this process was started with under `number`
     /// ([`ProcessSpec::fd`]); `None` the second time, and for a number that was not given.
     fn inherited(&self, number: i32) -> Option<OwnedFd<Self>>;
+
+    /// From now on `run` is what the calling process does on `signal`. It is run by the thread that
+    /// takes the signal, as plain code between two of its calls (or before a call ends with EINTR):
+    /// it may do whatever a program may, and no signal is blocked meanwhile. Signals below 32 that
+    /// come again before it runs are one.
+    ///
+    /// A handler of the kernel's must not do more than note that the signal came. So there `run`
+    /// runs when the interrupted call has come back; where [`SaFlags::RESTART`] has the kernel make
+    /// the call again that is after its end, while the model's hosts run it before the call is made
+    /// again. To have a call come back for a signal, leave the flag out.
+    ///
+    /// Children start with the default for every signal, but for SIGPIPE, which they ignore.
+    ///
+    /// # Errors
+    /// EINVAL as for [`Call::Sigaction`].
+    fn on_signal<F>(&self, signal: i32, flags: SaFlags, run: F) -> Result<(), Errno>
+    where
+        F: Fn(&Self) + Send + Sync + 'static;
+
+    /// Has the calling process ignore `signal`, or do the default on it again. EINVAL as for
+    /// [`Call::Sigaction`].
+    fn ignore_signal(&self, signal: i32, ignored: bool) -> Result<(), Errno> {
+        let handler = if ignored { SigHandler::Ignore } else { SigHandler::Default };
+        let new = Some(Sigaction { handler, flags: SaFlags::empty() });
+        let mut old = Sigaction::default();
+        self.call(&mut Call::Sigaction { signal, new, old: &mut old }).map(drop)
+    }
 
     /// Time since the machine started.
     fn now(&self) -> Duration;

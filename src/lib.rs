@@ -34,6 +34,7 @@ mod host;
 pub mod net;
 pub mod options;
 mod readiness;
+pub mod signal;
 pub mod snapshot;
 pub mod trace;
 
@@ -49,6 +50,7 @@ pub use flags::{
 };
 pub use host::{Application, Child, Host, Outcome, Panicked, ProcessSpec, Thread};
 pub use readiness::{PollFd, Readiness};
+pub use signal::{SaFlags, SigHandler, SigSet, Sigaction};
 
 /// The program shown in README.md compiles.
 #[cfg(doctest)]

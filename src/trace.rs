@@ -203,6 +203,7 @@ pub fn describe(call: &Call<'_, '_>) -> String {
         }
         Call::Symlink { target, path } => format!("{name}({}, {})", quoted(target), quoted(path)),
         Call::Kill { pid, signal } => format!("{name}({pid}, {signal})"),
+        Call::Sigaction { signal, .. } => format!("{name}({signal})"),
         Call::Waitpid { pid, .. } => format!("{name}({pid})"),
         Call::Setresuid { real, effective, saved } | Call::Setresgid { real, effective, saved } => {
             let [real, effective, saved] = [real, effective, saved].map(|id| *id as i32);

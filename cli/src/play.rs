@@ -86,6 +86,8 @@ fn perform(machine: &mut Machine, call: &mut Call<'_, '_>) -> Result<usize, Errn
     while machine.next_effect().is_some() {}
     match step {
         Step::Done(result) => result,
+        // Nobody sends signals.
+        Step::Restart => Err(Errno::INTR),
         Step::Blocked { ticket, .. } => {
             machine.cancel(ticket);
             Err(Errno::AGAIN)

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use afunix::net::OwnedFd;
 use afunix::{
-    Backend, Call, Child, Errno, Exit, Host, Panicked, Pid, ProcessSpec, Signal, Thread, Tid,
+    Backend, Call, Child, Errno, Exit, Host, Panicked, Pid, ProcessSpec, SaFlags, SigHandler,
+    Sigaction, Signal, Thread, Tid,
 };
 use afunix_model::{
     Emulated, LoadError, Loaded, Machine, Park, Profile, Resume, Spawn, Ticket, Time,
@@ -51,6 +52,9 @@ pub struct Report {
     pub output: Vec<u8>,
 }
 
+/// What a process does on a signal.
+type Handler = Arc<dyn Fn(&Threads) + Send + Sync>;
+
 #[derive(Clone)]
 struct Handle {
     world: Arc<World>,
@@ -69,8 +73,10 @@ struct State {
     inherited: BTreeMap<Pid, Vec<i32>>,
     /// By process: its name.
     names: BTreeMap<Pid, String>,
-    /// By process: the last signal that was sent to it.
-    signals: BTreeMap<Pid, i32>,
+    /// By process: how it ended.
+    ended: BTreeMap<Pid, Exit>,
+    /// By process and signal: what it does on it.
+    handlers: BTreeMap<(Pid, i32), Handler>,
     output: Vec<u8>,
     echo: bool,
 }
@@ -98,7 +104,8 @@ impl Threads {
             machine,
             inherited: BTreeMap::new(),
             names: BTreeMap::from([(pid, "main".to_owned())]),
-            signals: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            handlers: BTreeMap::new(),
             output: Vec::new(),
             echo: true,
         };
@@ -161,7 +168,7 @@ impl Threads {
         let held = self.0.0.world.room.lock();
         match ended {
             _ if !held.machine.is_alive(pid) => {
-                Exit::Signal(held.signals.get(&pid).copied().unwrap_or(Signal::Kill as i32))
+                held.ended.get(&pid).copied().unwrap_or(Exit::Signal(Signal::Kill as i32))
             }
             Ok(status) => Exit::Status(status & 0xff),
             Err(_) => Exit::Status(PANICKED),
@@ -190,9 +197,6 @@ impl Backend for Threads {
         // A second panic, out of a destructor, would abort the program.
         if std::thread::panicking() && handle.world.room.is_broken() {
             return Err(Errno::BADF);
-        }
-        if let Call::Kill { pid, signal } = call {
-            handle.world.room.lock().signals.insert(*pid, *signal);
         }
         match handle.who() {
             Some(who) if who.pid == handle.pid && !who.over => self.0.call_as(who.tid, call),
@@ -233,6 +237,9 @@ impl Host for Threads {
         let tid =
             self.0.with(|machine| machine.is_alive(pid).then(|| machine.start_thread(pid, name)));
         let Some(tid) = tid else { resume_unwind(Box::new(Gone)) };
+        if let Some(starter) = self.0.0.who() {
+            self.0.with(|machine| machine.inherit_mask(starter.tid, tid));
+        }
         let outcome = Arc::new(Mutex::new(None));
         let result = Arc::clone(&outcome);
         let host = self.clone();
@@ -298,6 +305,26 @@ impl Host for Threads {
         numbers.swap_remove(at);
         drop(held);
         Some(crate::own::take_over(self, number))
+    }
+
+    fn on_signal<F>(&self, signal: i32, flags: SaFlags, run: F) -> Result<(), Errno>
+    where
+        F: Fn(&Self) + Send + Sync + 'static,
+    {
+        let place = (self.0.0.pid, signal);
+        let room = &self.0.0.world.room;
+        let old = room.lock().handlers.insert(place, Arc::new(run));
+        let new = Some(Sigaction { handler: SigHandler::Handle, flags });
+        let call = &mut Call::Sigaction { signal, new, old: &mut Sigaction::default() };
+        let result = self.call(call).map(drop);
+        if result.is_err() {
+            let handlers = &mut room.lock().handlers;
+            match old {
+                Some(old) => handlers.insert(place, old),
+                None => handlers.remove(&place),
+            };
+        }
+        result
     }
 
     fn now(&self) -> Duration {
@@ -458,9 +485,18 @@ impl Park for Handle {
         held.0.wake(ticket);
     }
 
-    fn ended(&self, held: &mut Guard<'_>, pid: Pid) {
+    fn ended(&self, held: &mut Guard<'_>, pid: Pid, exit: Exit) {
         held.0.inherited.remove(&pid);
+        held.0.handlers.retain(|(of, _), _| *of != pid);
+        held.0.ended.insert(pid, exit);
         held.0.wake_process(pid);
+    }
+
+    fn handle(&self, signal: i32) {
+        let handler = self.world.room.lock().handlers.get(&(self.pid, signal)).cloned();
+        if let Some(handler) = handler {
+            handler(&Threads(Emulated(self.clone())));
+        }
     }
 
     fn settled(&self, held: &mut Guard<'_>) {

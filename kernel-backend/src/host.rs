@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use afunix::net::{Fd, OwnedFd};
-use afunix::{Backend, Call, Child, Errno, Host, Panicked, ProcessSpec, Segment, Thread};
+use afunix::{Backend, Call, Child, Errno, Host, Panicked, ProcessSpec, SaFlags, Segment, Thread};
 
-use crate::{Kernel, raw};
+use crate::{Kernel, handlers, raw};
 
 /// Exit status of a process whose body panicked, as of any Rust program.
 const PANICKED: i32 = 101;
@@ -66,6 +66,7 @@ impl Host for Kernel {
         };
         let run = || {
             *INHERITED.lock().unwrap_or_else(PoisonError::into_inner) = numbers;
+            handlers::clear();
             let status = catch_unwind(AssertUnwindSafe(|| body(self))).unwrap_or(PANICKED);
             let _ = std::io::stdout().flush();
             status
@@ -85,6 +86,13 @@ impl Host for Kernel {
         numbers.swap_remove(at);
         // SAFETY: the process was started with it, and each number is handed out once.
         Some(unsafe { OwnedFd::from_raw(*self, number) })
+    }
+
+    fn on_signal<F>(&self, signal: i32, flags: SaFlags, run: F) -> Result<(), Errno>
+    where
+        F: Fn(&Self) + Send + Sync + 'static,
+    {
+        handlers::set(self, signal, flags, Arc::new(run))
     }
 
     fn now(&self) -> Duration {

@@ -20,6 +20,7 @@
 
 #[cfg(feature = "diag")]
 pub mod diag;
+mod handlers;
 mod host;
 mod raw;
 mod std_io;
@@ -40,7 +41,10 @@ pub struct Kernel;
 impl Backend for Kernel {
     #[inline]
     fn call(&self, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
-        raw::call(call)
+        handlers::run(self);
+        let returned = raw::call(call);
+        handlers::run(self);
+        returned
     }
 }
 

@@ -14,8 +14,7 @@ pub mod wait;
 
 pub use check::Violation;
 pub use machine::{
-    Access, Disposition, Effect, Happened, LoadError, Loaded, Machine, Object, Resume, Spawn, Step,
-    Time,
+    Access, Effect, Happened, LoadError, Loaded, Machine, Object, Resume, Spawn, Step, Time,
 };
 pub use park::{Emulated, Park};
 pub use profile::Profile;

@@ -7,7 +7,7 @@
 
 use std::ops::DerefMut;
 
-use afunix::{Backend, Call, Errno, Pid, Signal, Tid};
+use afunix::{Backend, Call, Errno, Exit, Pid, Tid};
 
 use crate::{Effect, Machine, Resume, Step, Ticket, Time};
 
@@ -31,11 +31,11 @@ pub trait Park {
     fn wake(&self, held: &mut Self::Guard<'_>, ticket: Ticket);
 
     /// A process has ended: its threads that wait must wait no longer.
-    fn ended(&self, held: &mut Self::Guard<'_>, pid: Pid);
+    fn ended(&self, held: &mut Self::Guard<'_>, pid: Pid, exit: Exit);
 
-    /// A signal for a process that handles it.
-    fn signal(&self, held: &mut Self::Guard<'_>, to: Pid, signal: Signal) {
-        let _ = (held, to, signal);
+    /// Runs what the calling thread's process does on `signal`. The machine is not locked.
+    fn handle(&self, signal: i32) {
+        let _ = signal;
     }
 
     /// Something was done and all its effects were told.
@@ -70,6 +70,9 @@ impl<P: Park> Emulated<P> {
         let mut resume = Resume::First;
         loop {
             let mut held = self.0.lock();
+            if resume == Resume::First {
+                held = self.handle_signals(held, thread);
+            }
             let step = held.step(self.0.now(), thread, call, resume);
             let woken = drain(&self.0, &mut held, &step);
             if held.process_of(thread).is_none() {
@@ -78,11 +81,25 @@ impl<P: Park> Emulated<P> {
                 return Err(self.0.gone(call));
             }
             resume = match step {
-                Step::Done(result) => return result,
+                Step::Done(result) => {
+                    drop(self.handle_signals(held, thread));
+                    return result;
+                }
+                Step::Restart => Resume::First,
                 Step::Blocked { ticket, .. } if woken => Resume::Woken(ticket),
                 Step::Blocked { ticket, deadline, .. } => self.0.wait(held, ticket, deadline),
             };
         }
+    }
+
+    /// Runs the handlers of the signals that the thread has to handle, without the lock.
+    fn handle_signals<'a>(&'a self, mut held: P::Guard<'a>, thread: Tid) -> P::Guard<'a> {
+        while let Some(signal) = held.next_signal(thread) {
+            drop(held);
+            self.0.handle(signal);
+            held = self.0.lock();
+        }
+        held
     }
 
     /// Does something else to the machine than a call, and tells its effects.
@@ -99,15 +116,14 @@ impl<P: Park> Emulated<P> {
 fn drain<P: Park>(park: &P, held: &mut P::Guard<'_>, step: &Step) -> bool {
     let own = match step {
         Step::Blocked { ticket, .. } => Some(*ticket),
-        Step::Done(_) => None,
+        Step::Done(_) | Step::Restart => None,
     };
     let mut woken = false;
     while let Some(effect) = held.next_effect() {
         match effect {
             Effect::Woken(ticket) if Some(ticket) == own => woken = true,
             Effect::Woken(ticket) => park.wake(held, ticket),
-            Effect::Signal { to, signal } => park.signal(held, to, signal),
-            Effect::Exited(pid) => park.ended(held, pid),
+            Effect::Exited { process, exit } => park.ended(held, process, exit),
         }
     }
     park.settled(held);

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use afunix::fault::limited;
 use afunix::net::OwnedFd;
-use afunix::{Backend, Call, Child, Errno, Host, Outcome, Panicked, Pid, ProcessSpec, Thread};
+use afunix::{
+    Backend, Call, Child, Errno, Host, Outcome, Panicked, Pid, ProcessSpec, SaFlags, SigHandler,
+    Sigaction, Thread,
+};
 use afunix_model::{Resume, Spawn};
 
 use crate::choice::{Label, wide};
 use crate::coroutine::{self, Command, suspend};
 use crate::inherited::take_over;
 use crate::panics::{self, Killed};
-use crate::world::{self, Attempt, Ended, NotACaller, World};
+use crate::world::{self, Attempt, Ended, Handler, NotACaller, World};
 
 /// Bytes of printed lines that a run keeps.
 const PRINTED_MAX: usize = 4 << 20;
@@ -104,6 +107,15 @@ impl Sim {
         }
     }
 
+    /// Runs the handlers of the signals that the thread has to handle.
+    fn handle_signals(&self) {
+        while let Some(handler) = self.act(World::next_signal) {
+            if let Some(Handler(run)) = handler {
+                run();
+            }
+        }
+    }
+
     /// Follows a call to its end.
     fn follow(&self, call: &mut Call<'_, '_>, first: Attempt) -> Result<usize, Errno> {
         let mut attempt = first;
@@ -133,6 +145,14 @@ impl Sim {
                     // A signal may end the delay early.
                     let _ = self.follow(&mut sleep, first);
                     self.with(|world| world.step_call(call, Resume::First))
+                }
+                Attempt::Handle => {
+                    let after = self.with(World::take_after);
+                    self.handle_signals();
+                    match after {
+                        Some(result) => return result,
+                        None => self.with(|world| world.step_call(call, Resume::First)),
+                    }
                 }
                 Attempt::Gone => gone()?,
                 Attempt::Foreign(owner) => self.foreign(owner),
@@ -275,6 +295,30 @@ impl Host for Sim {
             Some(inherited.swap_remove(index))
         });
         taken.map(|number| take_over(*self, number))
+    }
+
+    fn on_signal<F>(&self, signal: i32, flags: SaFlags, run: F) -> Result<(), Errno>
+    where
+        F: Fn(&Self) + Send + Sync + 'static,
+    {
+        let sim = *self;
+        let set = |handler: Option<Handler>| {
+            self.act(|world| {
+                let process = world.process(self.process)?;
+                match handler {
+                    Some(handler) => process.handlers.insert(signal, handler),
+                    None => process.handlers.remove(&signal),
+                }
+            })
+        };
+        let old = set(Some(Handler(Arc::new(move || run(&sim)))));
+        let new = Some(Sigaction { handler: SigHandler::Handle, flags });
+        let call = &mut Call::Sigaction { signal, new, old: &mut Sigaction::default() };
+        let result = self.call(call).map(drop);
+        if result.is_err() {
+            set(old);
+        }
+        result
     }
 
     fn now(&self) -> Duration {

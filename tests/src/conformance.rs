@@ -31,6 +31,7 @@ mod records;
 mod selects;
 mod send;
 mod shut;
+mod signals;
 mod stored;
 mod urgent;
 
@@ -89,6 +90,7 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
     all.extend(listing::cases());
     all.extend(corrected::cases());
     all.extend(filters::cases());
+    all.extend(signals::cases());
     all.extend(identity::cases());
     all.extend(mounts::cases());
     all.extend(paths::cases());

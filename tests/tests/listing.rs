@@ -21,6 +21,7 @@ impl Backend for Model {
         while machine.next_effect().is_some() {}
         match step {
             Step::Done(result) => result,
+            Step::Restart => panic!("{} has not begun to wait", call.name()),
             Step::Blocked { on, .. } => panic!("{} waits: {on:?}", call.name()),
         }
     }

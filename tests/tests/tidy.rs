@@ -227,7 +227,12 @@ const NOTES: &[(&str, &str, &str)] = &[
         "of the calling thread",
         "CLONE_NEWNS, CLONE_NEWNET of the process; any other is EINVAL",
     ),
-    ("Kill", "any signal", "SIGINT, SIGKILL and SIGTERM end a process"),
+    ("Kill", "any signal, to one process", "any signal; none stops a process or lets it go on"),
+    (
+        "Sigaction",
+        "a handler notes the signal; what it does comes at the call's end",
+        "a handler runs before EINTR, or before the call is made again",
+    ),
     ("Waitpid", "children of `Host::process`", "the same"),
     ("Nanosleep", "the clock", "the machine's clock: virtual in the simulator"),
 ];

@@ -7,7 +7,7 @@ use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use afunix::{Credentials, Errno, Limits, Pid};
 
 use super::confine::confine;
-use super::{process, result};
+use super::{process, result, signal};
 
 /// What the child arranges for itself. If any of it fails, the child ends and the parent is told.
 pub(crate) struct Setup<'a> {
@@ -40,6 +40,7 @@ pub(crate) unsafe fn fork(mut setup: Setup<'_>, body: impl FnOnce() -> i32) -> R
     let pid = result(unsafe { libc::fork() })?;
     if pid == 0 {
         drop(failure);
+        signal::reset();
         let mut report = report.into_raw_fd();
         let status = match setup.run(&mut report) {
             Ok(()) => {

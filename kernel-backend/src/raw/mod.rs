@@ -17,11 +17,13 @@ mod many;
 mod memory;
 mod pipe;
 mod process;
+mod signal;
 mod socket;
 
 use afunix::{Call, Errno};
 
 pub(crate) use child::{Setup, fork};
+pub(crate) use signal::{any_came, take};
 
 /// The result of a call of libc: what it returned, or errno if that is -1.
 fn result(returned: impl Into<i64>) -> Result<usize, Errno> {
@@ -123,6 +125,8 @@ pub(crate) fn call(call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         Call::Capset { effective, permitted } => identity::capset(*effective, *permitted),
         Call::Capget { effective, permitted } => identity::capget(effective, permitted),
         Call::Kill { pid, signal } => process::kill(*pid, *signal),
+        Call::Sigaction { signal, new, old } => signal::sigaction(*signal, *new, old),
+        Call::Sigprocmask { how, set, old } => signal::sigprocmask(*how, *set, old),
         Call::Waitpid { pid, status } => process::waitpid(*pid, status),
         Call::Nanosleep { time } => process::nanosleep(*time),
     }

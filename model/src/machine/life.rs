@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use afunix::{Errno, Exit, Limits, OpenFlags, Pid, Readiness, Tid};
+use afunix::{Errno, Exit, Limits, OpenFlags, Pid, Readiness, Signal, Tid};
 
 use super::descriptors::{Descriptor, Descriptors};
 use super::file::Kind;
@@ -63,6 +63,7 @@ impl Machine {
             child_waiters: WaitQueue::default(),
             end_waiters: WaitQueue::default(),
             dispositions: Dispositions::default(),
+            pending: Vec::new(),
         };
         let ids = self.add_process(child);
         for (number, _) in spec.fds {
@@ -85,9 +86,15 @@ impl Machine {
             child_waiters: WaitQueue::default(),
             end_waiters: WaitQueue::default(),
             descriptors: from.descriptors.without_reservations(),
+            pending: Vec::new(),
             ..from.clone()
         };
-        Ok(self.add_process(child))
+        let main = from.threads.first().copied();
+        let ids = self.add_process(child);
+        if let Some(main) = main {
+            self.inherit_mask(main, ids.1);
+        }
+        Ok(ids)
     }
 
     /// Starts a thread in a process. It shares the descriptor table. `name` is for pictures.
@@ -105,6 +112,7 @@ impl Machine {
     pub fn end_thread(&mut self, tid: Tid) {
         self.begin_mutation();
         self.end_call(tid);
+        self.end_signals(tid);
         if let Some(thread) = self.threads.remove(tid.0)
             && let Some(process) = self.processes.get_mut(thread.process.0)
         {
@@ -167,6 +175,7 @@ impl Machine {
             child_waiters: WaitQueue::default(),
             end_waiters: WaitQueue::default(),
             dispositions: Dispositions::default(),
+            pending: Vec::new(),
         });
     }
 
@@ -189,7 +198,7 @@ impl Machine {
     fn add_thread(&mut self, pid: Pid, name: &str) -> Tid {
         let tid = Tid(self.next_id);
         self.next_id += 1;
-        self.threads.insert(tid.0, Thread { process: pid, name: name.to_owned(), call: None });
+        self.threads.insert(tid.0, Thread::new(pid, name));
         if let Some(process) = self.processes.get_mut(pid.0) {
             process.threads.push(tid);
         }
@@ -217,6 +226,7 @@ impl Machine {
         }
         let Some(process) = self.processes.get_mut(pid.0) else { return };
         process.ended = Some(exit);
+        process.pending.clear();
         process.end_waiters.wake_all(&mut self.tickets, Readiness::IN | Readiness::RDNORM);
         let (cwd, root, mounts) = (process.cwd, process.root, process.mounts);
         let parent = process.parent;
@@ -231,7 +241,10 @@ impl Machine {
             Some(parent) => parent.child_waiters.wake_all(&mut self.tickets, Readiness::empty()),
             None => drop(self.processes.remove(pid.0)),
         }
-        self.effects.push_back(Effect::Exited(pid));
+        self.effects.push_back(Effect::Exited { process: pid, exit });
+        if let Some(parent) = parent {
+            self.send_signal(parent, None, Signal::Chld as i32);
+        }
     }
 
     /// A child whose parent has ended: init would wait for it at once.

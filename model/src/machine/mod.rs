@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Nothing here waits: [`Machine::step`] runs a call as far as it goes and says what it waits for.
-//! After every mutation the *effects* are to be drained: tickets woken, signals to handle,
-//! processes ended.
+//! After every mutation the *effects* are to be drained: tickets woken, processes ended. Between
+//! its calls a thread has *signals* to handle ([`Machine::next_signal`]).
 
 mod calls;
 pub mod descriptors;
@@ -30,7 +30,7 @@ mod snapshot;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use afunix::{Call, Credentials, Errno, Limits, Pid, Signal, Tid};
+use afunix::{Call, Credentials, Errno, Exit, Limits, Pid, Tid};
 use slotmap::{SecondaryMap, SlotMap};
 
 use crate::profile::Profile;
@@ -45,7 +45,7 @@ pub use calls::{EventfdKey, PipeKey};
 pub use events::Happened;
 pub use footprint::{Access, Object};
 pub use load::{ENTRIES_MAX, LOADED_BYTES_MAX, LoadError, Loaded, WhyNotLoaded};
-pub use process::{Disposition, NR_OPEN};
+pub use process::NR_OPEN;
 
 /// Time since the machine started.
 pub type Time = Duration;
@@ -55,6 +55,9 @@ pub type Time = Duration;
 pub enum Step {
     /// The call is over, with its return value.
     Done(Result<usize, Errno>),
+    /// A signal interrupted the call, and it is to be made again from its beginning, after the
+    /// signal's handler (SA_RESTART).
+    Restart,
     /// The call waits. Step it again with the same `Call` once the ticket is woken, the deadline
     /// has passed or a signal came.
     Blocked {
@@ -85,15 +88,13 @@ pub enum Resume {
 pub enum Effect {
     /// A waiting call can be stepped again.
     Woken(Ticket),
-    /// A signal for a process, whose disposition the machine has already looked at: it is handled.
-    Signal {
-        /// The receiving process.
-        to: Pid,
-        /// The signal.
-        signal: Signal,
-    },
     /// A process ended (killed by a signal, or by [`Machine::exit`]): its threads must not run on.
-    Exited(Pid),
+    Exited {
+        /// The process.
+        process: Pid,
+        /// How it ended.
+        exit: Exit,
+    },
 }
 
 /// What a new process is given; descriptors are those of the parent.
@@ -250,8 +251,10 @@ impl Machine {
         let Some(state) = self.threads.get(thread.0) else {
             return Step::Done(Err(Errno::SRCH));
         };
-        let pid = state.process;
-        let (why, ticket) = match resume {
+        let (pid, is_interrupted) =
+            (state.process, state.call.is_some() && self.has_signal(thread));
+        let timed = state.call.as_ref().is_some_and(|call| call.deadline.is_some());
+        let (mut why, ticket) = match resume {
             Resume::First => {
                 assert!(state.call.is_none(), "a call begins after the end of the one before");
                 (Why::First, None)
@@ -265,6 +268,9 @@ impl Machine {
             assert_eq!(own, Some(ticket), "a call is resumed by the ticket it was blocked with");
             self.tickets.cancel(ticket);
         }
+        if is_interrupted {
+            why = Why::Interrupted;
+        }
         let cx = Cx { now, tid: thread, pid, why };
         let step = match self.perform(cx, call) {
             Flow::Done(result) => {
@@ -275,6 +281,7 @@ impl Machine {
             }
             Flow::Wait(wait) => self.block(cx, call, wait),
         };
+        let step = self.after_signals(cx, call, step, timed);
         self.end_mutation(pid, thread);
         step
     }

@@ -1,8 +1,9 @@
 //! Processes and threads: who they are, who waits for whom, and how they end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use afunix::{Exit, Limits, Pid, Signal, Tid};
+use afunix::signal::SIGNAL_MAX;
+use afunix::{Exit, Limits, Pid, SaFlags, SigHandler, SigSet, Sigaction, Signal, Tid};
 
 use super::Time;
 use super::descriptors::Descriptors;
@@ -43,68 +44,75 @@ pub(crate) struct Process {
     /// Who polls a pidfd of it.
     pub(crate) end_waiters: WaitQueue,
     pub(crate) dispositions: Dispositions,
+    /// Signals that were sent to it and that all its threads block.
+    pub(crate) pending: Vec<i32>,
 }
 
-/// What a process does on a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Disposition {
-    /// SIG_DFL.
-    Default,
-    /// SIG_IGN.
-    Ignore,
-    /// A handler of the host's: [`super::Effect::Signal`].
-    Handle,
-}
-
-/// The dispositions that are not the default, as two sets of signal numbers.
+/// The dispositions that are not the default, as sets of signals.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dispositions {
-    ignored: u64,
-    handled: u64,
+    ignored: SigSet,
+    handled: SigSet,
+    restarting: SigSet,
+    /// Of the handled ones, those that are handled once.
+    once: SigSet,
 }
 
 impl Default for Dispositions {
     /// As Rust programs start: SIGPIPE ignored.
     fn default() -> Self {
-        Dispositions { ignored: 1 << Signal::Pipe as i32, handled: 0 }
+        Dispositions {
+            ignored: SigSet::EMPTY.with(Signal::Pipe as i32),
+            handled: SigSet::EMPTY,
+            restarting: SigSet::EMPTY,
+            once: SigSet::EMPTY,
+        }
     }
 }
 
 impl Dispositions {
-    pub(crate) fn set(&mut self, signal: Signal, disposition: Disposition) {
-        let bit = 1u64 << signal as i32;
-        self.ignored &= !bit;
-        self.handled &= !bit;
-        match disposition {
-            // Neither can be caught or ignored (signal(7)).
-            _ if signal == Signal::Kill => {}
-            Disposition::Default => {}
-            Disposition::Ignore => self.ignored |= bit,
-            Disposition::Handle => self.handled |= bit,
+    pub(crate) fn set(&mut self, signal: i32, action: Sigaction) {
+        let Sigaction { handler, flags } = action;
+        for (set, is_in) in [
+            (&mut self.ignored, handler == SigHandler::Ignore),
+            (&mut self.handled, handler == SigHandler::Handle),
+            (&mut self.restarting, flags.contains(SaFlags::RESTART)),
+            (&mut self.once, flags.contains(SaFlags::RESETHAND)),
+        ] {
+            *set = if is_in { set.with(signal) } else { set.without(signal) };
         }
     }
 
-    pub(crate) fn get(&self, number: i32) -> Disposition {
-        let bit = 1u64 << number.clamp(0, 63);
-        match () {
-            () if self.ignored & bit != 0 => Disposition::Ignore,
-            () if self.handled & bit != 0 => Disposition::Handle,
-            () => Disposition::Default,
-        }
+    pub(crate) fn get(&self, signal: i32) -> Sigaction {
+        let handler = match () {
+            () if self.ignored.contains(signal) => SigHandler::Ignore,
+            () if self.handled.contains(signal) => SigHandler::Handle,
+            () => SigHandler::Default,
+        };
+        let mut flags = SaFlags::empty();
+        flags.set(SaFlags::RESTART, self.restarting.contains(signal));
+        flags.set(SaFlags::RESETHAND, self.once.contains(signal));
+        Sigaction { handler, flags }
+    }
+
+    /// Whether any signal is handled.
+    pub(crate) fn any_handled(&self) -> bool {
+        self.handled != SigSet::EMPTY
     }
 }
 
-/// Whether the default disposition of a signal ends the process (signal(7)). Those that stop or
-/// continue it do nothing here.
-pub(crate) fn ends_by_default(number: i32) -> bool {
+/// Whether the default disposition of a signal is to do nothing (signal(7)), as those do here, too,
+/// that stop a process or let it go on.
+pub(crate) fn is_ignored_by_default(signal: i32) -> bool {
     const CHLD: i32 = 17;
     const WINCH: i32 = 28;
     // 18 to 22: CONT, STOP, TSTP, TTIN, TTOU.
-    number != 0
-        && number != CHLD
-        && number != WINCH
-        && number != Signal::Urg as i32
-        && !(18..=22).contains(&number)
+    matches!(signal, CHLD | WINCH | 18..=22) || signal == Signal::Urg as i32
+}
+
+/// Whether the default disposition of a signal ends the process.
+pub(crate) fn ends_by_default(signal: i32) -> bool {
+    (1..=SIGNAL_MAX).contains(&signal) && !is_ignored_by_default(signal)
 }
 
 /// A thread, and the call that it waits in.
@@ -113,6 +121,36 @@ pub(crate) struct Thread {
     pub(crate) process: Pid,
     pub(crate) name: String,
     pub(crate) call: Option<InCall>,
+    /// The signals that it blocks.
+    pub(crate) mask: SigSet,
+    /// What its mask will be when the call is over that has one of its own.
+    pub(crate) unmasked: Option<SigSet>,
+    /// Signals that it is to take, in the order of their coming.
+    pub(crate) pending: Vec<Sent>,
+    /// Signals whose handlers its host is to run.
+    pub(crate) taken: VecDeque<i32>,
+}
+
+impl Thread {
+    pub(crate) fn new(process: Pid, name: &str) -> Thread {
+        Thread {
+            process,
+            name: name.to_owned(),
+            call: None,
+            mask: SigSet::EMPTY,
+            unmasked: None,
+            pending: Vec::new(),
+            taken: VecDeque::new(),
+        }
+    }
+}
+
+/// A signal that is pending to a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) signal: i32,
+    /// It was sent to the process.
+    pub(crate) shared: bool,
 }
 
 /// A call that waits. What it holds is what the kernel's own call would hold: its file (VFS 5) and

@@ -5,9 +5,10 @@ use std::time::Duration;
 use afunix::call::Fcntl;
 use afunix::{
     Call, Credentials, Errno, Exit, Limits, NameOut, OpenFlags, Pid, PollFd, Readiness, RecvFlags,
-    SOCK_DGRAM, SOCK_STREAM, Segment, SegmentMut, Signal, SocketFlags, Tid,
+    SOCK_DGRAM, SOCK_STREAM, SaFlags, Segment, SegmentMut, SigHandler, Sigaction, Signal,
+    SocketFlags, Tid,
 };
-use afunix_model::{Disposition, Effect, Profile, Resume, Spawn, Step};
+use afunix_model::{Effect, Profile, Resume, Spawn, Step};
 
 use crate::numbers::fd;
 use crate::support::{MAIN, Rig};
@@ -99,7 +100,7 @@ fn a_child_gets_what_is_moved_to_it_and_nothing_else() {
     assert_eq!(rig.write(tid, 7, b"hello"), Ok(5));
     rig.machine.exit(pid, Exit::Status(3));
     rig.drain();
-    assert!(rig.effects.contains(&Effect::Exited(pid)));
+    assert!(rig.effects.contains(&Effect::Exited { process: pid, exit: Exit::Status(3) }));
     assert_eq!(rig.read(MAIN, ours), Ok(b"hello".to_vec()));
     assert_eq!(rig.read(MAIN, ours), Ok(vec![]));
     let mut status = None;
@@ -161,7 +162,7 @@ fn waitpid_waits_for_the_end_of_a_child() {
 fn kill_asks_permission_and_ends_by_default() {
     let mut rig = Rig::new();
     let user = |id| Spawn { user: Some(Credentials::user(id)), ..Spawn::default() };
-    let (a, _) = spawn(&mut rig, &user(1000));
+    let (a, a_tid) = spawn(&mut rig, &user(1000));
     let (_, b_tid) = spawn(&mut rig, &user(1001));
     let term = Signal::Term as i32;
     assert_eq!(rig.call(b_tid, &mut Call::Kill { pid: a, signal: term }), Err(Errno::PERM));
@@ -171,9 +172,12 @@ fn kill_asks_permission_and_ends_by_default() {
     let urgent = Signal::Urg as i32;
     assert_eq!(rig.call(MAIN, &mut Call::Kill { pid: a, signal: urgent }), Ok(0));
     assert!(rig.machine.is_alive(a));
-    rig.machine.set_disposition(a, Signal::Term, Disposition::Handle);
+    let new = Some(Sigaction { handler: SigHandler::Handle, flags: SaFlags::empty() });
+    let mut old = Sigaction::default();
+    rig.call(a_tid, &mut Call::Sigaction { signal: term, new, old: &mut old }).unwrap();
     assert_eq!(rig.call(MAIN, &mut Call::Kill { pid: a, signal: term }), Ok(0));
-    assert!(rig.effects.contains(&Effect::Signal { to: a, signal: Signal::Term }));
+    assert_eq!(rig.machine.next_signal(a_tid), Some(term));
+    assert_eq!(rig.machine.next_signal(a_tid), None);
     let kill = Signal::Kill as i32;
     assert_eq!(rig.call(MAIN, &mut Call::Kill { pid: a, signal: kill }), Ok(0));
     assert!(!rig.machine.is_alive(a));
@@ -190,7 +194,7 @@ fn a_process_that_kills_itself_is_told_so() {
     let (pid, tid) = spawn(&mut rig, &Spawn::default());
     let mut call = Call::Kill { pid, signal: Signal::Kill as i32 };
     assert!(matches!(rig.step(tid, &mut call, Resume::First), Step::Done(_)));
-    assert!(rig.effects.contains(&Effect::Exited(pid)));
+    assert!(rig.effects.contains(&Effect::Exited { process: pid, exit: Exit::Signal(9) }));
     assert_eq!(rig.call(tid, &mut Call::Getpid), Err(Errno::SRCH));
 }
 

@@ -37,6 +37,7 @@ impl Worker {
                 self.waits = None;
                 Some(result.expect("no end and no error is due"))
             }
+            Step::Restart => panic!("nobody sends signals"),
             Step::Blocked { ticket, .. } => {
                 self.waits = Some(ticket);
                 None

@@ -54,6 +54,7 @@ impl Rig {
     pub(crate) fn call(&mut self, tid: Tid, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         match self.step(tid, call, Resume::First) {
             Step::Done(result) => result,
+            Step::Restart => panic!("{} has not begun to wait", call.name()),
             Step::Blocked { on, ticket, .. } => {
                 self.machine.cancel(ticket);
                 self.drain();
@@ -65,7 +66,9 @@ impl Rig {
     /// A call that waits; its ticket.
     pub(crate) fn blocks(&mut self, tid: Tid, call: &mut Call<'_, '_>) -> Ticket {
         match self.step(tid, call, Resume::First) {
-            Step::Done(result) => panic!("{} does not wait: {result:?}", call.name()),
+            step @ (Step::Done(_) | Step::Restart) => {
+                panic!("{} does not wait: {step:?}", call.name())
+            }
             Step::Blocked { ticket, .. } => ticket,
         }
     }
@@ -79,6 +82,7 @@ impl Rig {
     ) -> Result<usize, Errno> {
         match self.step(tid, call, resume) {
             Step::Done(result) => result,
+            Step::Restart => panic!("{} is to be made again", call.name()),
             Step::Blocked { on, .. } => panic!("{} waits again: {on:?}", call.name()),
         }
     }

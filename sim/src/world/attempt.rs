@@ -6,7 +6,7 @@ use afunix::trace::{EventKind, describe, signed};
 use afunix::{Call, Errno, Exit, OpenFlags, Pid, SOCK_STREAM, Signal};
 use afunix_model::{On, Resume, Step, Ticket, Time};
 
-use super::{NotACaller, State, Target, Waiting, World};
+use super::{Handler, NotACaller, State, Target, Waiting, World};
 use crate::choice::{Label, wide};
 use crate::counts::{mix, name_key};
 
@@ -34,6 +34,9 @@ pub(crate) enum Attempt {
     Cut(usize),
     /// It is to be made after a while.
     Later(Time),
+    /// Handlers of signals are to be run first; then the call is over, or is made (again): see
+    /// [`World::take_after`].
+    Handle,
     /// The caller is no more.
     Gone,
     /// The handle is of another process than the thread, which is of this one.
@@ -84,14 +87,14 @@ impl World {
             return Err(Errno::SRCH);
         }
         let tid = self.machine.start_thread(owner, "closing");
-        self.drain(Exit::Status(0));
+        self.drain();
         let step = self.machine.step(self.clock, tid, call, Resume::First);
-        self.drain(Exit::Status(0));
+        self.drain();
         self.machine.end_thread(tid);
-        self.drain(Exit::Status(0));
+        self.drain();
         match step {
             Step::Done(result) => result,
-            Step::Blocked { .. } => unreachable!("close(2) does not wait"),
+            Step::Blocked { .. } | Step::Restart => unreachable!("close(2) does not wait"),
         }
     }
 
@@ -110,14 +113,15 @@ impl World {
         let tid = self.threads[slot as usize].tid;
         self.account(slot);
         let step = self.machine.step(self.clock, tid, call, Resume::First);
-        self.drain(Exit::Signal(Signal::Kill as i32));
+        self.drain();
         match step {
             Step::Done(result) => result.into(),
             Step::Blocked { ticket, .. } => {
                 self.machine.cancel(ticket);
-                self.drain(Exit::Signal(Signal::Kill as i32));
+                self.drain();
                 Attempt::Failed(Errno::INTR)
             }
+            Step::Restart => Attempt::Failed(Errno::INTR),
         }
     }
 
@@ -168,12 +172,16 @@ impl World {
             return Attempt::Gone;
         }
         let tid = self.threads[slot as usize].tid;
+        if resume == Resume::First && self.machine.has_signal(tid) {
+            return Attempt::Handle;
+        }
         self.stepping = true;
         let step = self.machine.step(self.clock, tid, call, resume);
         self.stepping = false;
-        self.drain(killed_by(call));
+        self.drain();
         match step {
             Step::Done(result) => self.done(slot, call, result),
+            Step::Restart => Attempt::Handle,
             Step::Blocked { on, ticket, deadline } => self.wait(slot, call, on, ticket, deadline),
         }
     }
@@ -190,7 +198,24 @@ impl World {
         if self.threads[slot as usize].state == State::Ended {
             return Attempt::Gone;
         }
+        let thread = &mut self.threads[slot as usize];
+        if self.machine.has_signal(thread.tid) {
+            thread.after = Some(result);
+            return Attempt::Handle;
+        }
         result.into()
+    }
+
+    /// What the call came to that [`Attempt::Handle`] holds up; `None`: it is to be made.
+    pub(crate) fn take_after(&mut self) -> Option<Result<usize, Errno>> {
+        self.threads[self.running as usize].after.take()
+    }
+
+    /// The next signal that the running thread has to handle, and what its process does on it.
+    pub(crate) fn next_signal(&mut self) -> Option<Option<Handler>> {
+        let thread = self.threads.get(self.running as usize)?;
+        let signal = self.machine.next_signal(thread.tid)?;
+        Some(self.processes[thread.process as usize].handlers.get(&signal).cloned())
     }
 
     fn wait(
@@ -306,10 +331,12 @@ impl World {
     fn aside(&mut self, slot: u32, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         let tid = self.threads[slot as usize].tid;
         let step = self.machine.step(self.clock, tid, call, Resume::First);
-        self.drain(Exit::Status(0));
+        self.drain();
         match step {
             Step::Done(result) => result,
-            Step::Blocked { .. } => unreachable!("a question about a descriptor does not wait"),
+            Step::Blocked { .. } | Step::Restart => {
+                unreachable!("a question about a descriptor does not wait")
+            }
         }
     }
 
@@ -354,15 +381,6 @@ impl World {
         let socket = fd.and_then(|fd| self.socket_of(self.threads[slot as usize].pid, fd));
         self.note(slot, || EventKind::Enter { call: describe(call), socket });
         self.mark(slot, call.name());
-    }
-}
-
-/// How a process ended, if this call ended it.
-#[inline]
-fn killed_by(call: &Call<'_, '_>) -> Exit {
-    match call {
-        Call::Kill { signal, .. } => Exit::Signal(*signal),
-        _ => Exit::Signal(Signal::Kill as i32),
     }
 }
 

@@ -12,11 +12,12 @@ mod schedule;
 mod threads;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use afunix::{Exit, Pid, Tid};
+use afunix::{Errno, Exit, Pid, Tid};
 use afunix_model::{Machine, On, Resume, Ticket, Time};
 use slotmap::SecondaryMap;
 
@@ -39,6 +40,16 @@ const STEP: Duration = Duration::from_micros(1);
 
 /// Pid and tid of the first process and its thread.
 const ROOT: (Pid, Tid) = (Pid(1), Tid(1));
+
+/// What a process does on a signal.
+#[derive(Clone)]
+pub(crate) struct Handler(pub(crate) Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handler")
+    }
+}
 
 /// What a thread runs.
 pub(crate) type Body = Box<dyn FnOnce()>;
@@ -88,6 +99,8 @@ pub(crate) struct Thread {
     pub(crate) waiting: Option<Waiting>,
     /// The thread that joins it.
     joiner: u32,
+    /// What a call came to that handlers of signals hold up.
+    after: Option<Result<usize, Errno>>,
     /// What it said when it panicked, until somebody joined it.
     panicked: Option<String>,
     /// Steps it has made.
@@ -106,6 +119,8 @@ pub(crate) struct Process {
     /// Descriptors that it was started with and has not taken over.
     pub(crate) inherited: Vec<i32>,
     threads: Vec<u32>,
+    /// What it does on signals, by number.
+    pub(crate) handlers: BTreeMap<i32, Handler>,
 }
 
 /// Counted in every run.

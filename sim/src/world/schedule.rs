@@ -2,10 +2,8 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use afunix::Signal;
 use afunix::snapshot::WaitReason;
 use afunix::trace::EventKind;
-use afunix::{Exit, Pid};
 use afunix_model::{Effect, On, Resume, Ticket, Time};
 
 use super::{NOBODY, State, Target, Waiting, World};
@@ -161,9 +159,9 @@ impl World {
         }
     }
 
-    /// Does what the machine's last mutation asks for. `how`: how a process ended, if one did.
+    /// Does what the machine's last mutation asks for.
     #[inline]
-    pub(super) fn drain(&mut self, how: Exit) {
+    pub(super) fn drain(&mut self) {
         while let Some(effect) = self.machine.next_effect() {
             match effect {
                 Effect::Woken(ticket) => {
@@ -171,26 +169,11 @@ impl World {
                         self.ready(*slot, Resume::Woken(ticket));
                     }
                 }
-                Effect::Signal { to, signal } => self.interrupt(to, signal),
-                Effect::Exited(pid) => self.bury(pid, how),
+                Effect::Exited { process, exit } => self.bury(process, exit),
             }
         }
         if self.record.is_some() {
             self.note_happened();
-        }
-    }
-
-    /// A signal was handled: a call that waits is interrupted.
-    fn interrupt(&mut self, to: Pid, signal: Signal) {
-        let Some(process) = self.process(to) else { return };
-        let slots = process.threads.clone();
-        for slot in slots {
-            let thread = &self.threads[slot as usize];
-            if let (State::Waiting, Some(ticket)) = (thread.state, thread.ticket) {
-                self.ready(slot, Resume::Interrupted(ticket));
-                self.note(slot, || EventKind::Fault { what: format!("{} arrives", signal.name()) });
-                return;
-            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! How simulated threads and processes begin and end.
 
+use std::collections::BTreeMap;
+
 use afunix::trace::EventKind;
 use afunix::{Errno, Exit, Pid, Tid};
 use afunix_model::{Resume, Spawn};
@@ -25,7 +27,8 @@ impl World {
         self.account(caller);
         let Thread { pid, process, .. } = self.threads[caller as usize];
         let tid = self.machine.start_thread(pid, name);
-        self.drain(Exit::Status(0));
+        self.machine.inherit_mask(self.threads[caller as usize].tid, tid);
+        self.drain();
         let name = format!("{}/{name}", self.processes[process as usize].name);
         let slot = self.threads.len() as u32;
         self.mark(caller, "spawn");
@@ -44,7 +47,7 @@ impl World {
         self.mark(caller, "process");
         let parent = self.threads[caller as usize].pid;
         let made = self.machine.spawn(parent, spec);
-        self.drain(Exit::Status(0));
+        self.drain();
         let (pid, tid) = made?;
         let inherited = spec.fds.iter().map(|(_, number)| *number).collect();
         let slot = self.threads.len() as u32;
@@ -68,6 +71,7 @@ impl World {
             exposed: 0,
             inherited,
             threads: Vec::new(),
+            handlers: BTreeMap::new(),
         });
         let number = usize::try_from(pid.0).expect("a process id is positive");
         if self.process_of.len() <= number {
@@ -102,6 +106,7 @@ impl World {
             ticket: None,
             waiting: None,
             joiner: NOBODY,
+            after: None,
             panicked: None,
             steps: 0,
         });
@@ -170,7 +175,7 @@ impl World {
                         self.threads[slot as usize].panicked = Some(message);
                     }
                     self.machine.end_thread(tid);
-                    self.drain(Exit::Status(0));
+                    self.drain();
                     self.retire(slot);
                 }
             }
@@ -199,7 +204,7 @@ impl World {
     /// Ends a process.
     pub(super) fn end_process(&mut self, pid: Pid, how: Exit) {
         self.machine.exit(pid, how);
-        self.drain(how);
+        self.drain();
     }
 
     /// The machine ended a process: its threads do not run on.

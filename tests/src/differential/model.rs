@@ -281,6 +281,8 @@ impl Side for State<'_> {
         while self.machine.next_effect().is_some() {}
         match outcome {
             Outcome::Done(result) => Some(result),
+            // Nobody handles a signal.
+            Outcome::Restart => None,
             Outcome::Blocked { ticket, .. } => {
                 self.machine.cancel(ticket);
                 while self.machine.next_effect().is_some() {}

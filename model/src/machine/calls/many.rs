@@ -78,7 +78,11 @@ impl Machine {
             match self.receive_on(cx, file, socket, &mut one.data, receipt, &mut 0) {
                 Flow::Done(Ok(received)) => one.len = received,
                 Flow::Done(Err(errno)) => {
-                    if *progress > 0 && errno != Errno::AGAIN && cx.why != Why::Interrupted {
+                    if *progress > 0 && errno != Errno::AGAIN {
+                        let timed = self.in_call(cx).is_some_and(|call| call.deadline.is_some());
+                        let restarts = errno == Errno::INTR && !timed;
+                        // In the kernel's own words, which leak.
+                        let errno = if restarts { Errno::RESTARTSYS } else { errno };
                         self.sockets.put_error(socket, errno);
                     }
                     return Flow::Done(count_or(errno, *progress));

@@ -2,9 +2,7 @@
 
 use afunix::control::{ControlOut, RawControl};
 use afunix::net::Fd;
-use afunix::{
-    Errno, NameOut, NameWant, RawName, RecvFlags, Segment, SegmentMut, SendFlags, Signal,
-};
+use afunix::{Errno, NameOut, NameWant, RawName, RecvFlags, Segment, SegmentMut, SendFlags};
 use slotmap::SlotMap;
 
 use super::super::file::{FileId, Kind, OpenFile};
@@ -73,7 +71,7 @@ impl Machine {
         self.sockets.finish_send(&mut self.tickets, &mut sending);
         self.settle();
         if sending.sigpipe {
-            self.deliver_signal(cx.pid, Signal::Pipe as i32);
+            self.send_sigpipe(cx);
         }
         Flow::Done(result.map_err(errno_of))
     }

@@ -170,6 +170,8 @@ impl Machine {
             Call::Umask { mask } => self.umask(cx, *mask),
             Call::Prlimit { new, old } => self.prlimit(cx, *new, old),
             Call::Kill { pid, signal } => self.kill(cx, *pid, *signal),
+            Call::Sigaction { signal, new, old } => self.sigaction(cx, *signal, *new, old),
+            Call::Sigprocmask { how, set, old } => self.sigprocmask(cx, *how, *set, old),
             other => self.perform_on_self(cx, other),
         }
     }

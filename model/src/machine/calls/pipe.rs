@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use afunix::call::Stat;
 use afunix::snapshot::WaitReason;
-use afunix::{Errno, OpenFlags, Readiness, Segment, SegmentMut, Signal};
+use afunix::{Errno, OpenFlags, Readiness, Segment, SegmentMut};
 
 use super::super::file::{FileId, Kind, OpenFile, SocketInode};
 use super::super::fs::PIPE_DEVICE;
@@ -303,7 +303,7 @@ impl Machine {
         }
         let result = stop.unwrap_or(Ok(()));
         if result == Err(Errno::PIPE) {
-            self.deliver_signal(cx.pid, Signal::Pipe as i32);
+            self.send_sigpipe(cx);
         }
         Flow::Done(if done > 0 { Ok(done) } else { result.map(|()| 0) })
     }
