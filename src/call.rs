@@ -16,7 +16,10 @@ use crate::{
     RecvFlags, SendFlags, SigSet, Sigaction, SocketFlags,
 };
 
-pub use parts::{DirEntry, Fcntl, OptionOut, RecvHeader, Segment, SegmentMut, SendHeader, Stat};
+pub use parts::{
+    DirEntry, Fcntl, OptionOut, RecvHeader, Segment, SegmentMut, SendHeader, Stat, TRANSFER_MAX,
+    transfer,
+};
 
 /// One system call.
 ///

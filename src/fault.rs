@@ -5,6 +5,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::call::transfer;
 use crate::{Backend, Call, Errno, Pid, Segment, SegmentMut, Tid};
 
 /// A call about to be made.
@@ -128,11 +129,11 @@ pub fn transfer_len(call: &Call<'_, '_>) -> usize {
     match call {
         Call::Read { data, .. } | Call::Recvfrom { data, .. } => data.len(),
         Call::Readv { data, .. } | Call::Recvmsg { data, .. } => {
-            data.iter().map(SegmentMut::len).sum()
+            transfer(data.iter().map(SegmentMut::len))
         }
         Call::Write { data, .. } | Call::Sendto { data, .. } => data.len(),
         Call::Writev { data, .. } | Call::Sendmsg { data, .. } => {
-            data.iter().map(Segment::len).sum()
+            transfer(data.iter().map(Segment::len))
         }
         _ => 0,
     }

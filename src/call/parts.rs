@@ -3,6 +3,14 @@
 use crate::control::{ControlOut, RawControl};
 use crate::{NameOut, RawName, RecvFlags};
 
+/// Most bytes that one call transfers (MAX_RW_COUNT): what its segments hold beyond is passed over.
+pub const TRANSFER_MAX: usize = 0x7fff_f000;
+
+/// Bytes of segments of these lengths together, as far as a call transfers them.
+pub fn transfer(lens: impl Iterator<Item = usize>) -> usize {
+    lens.fold(0, |sum: usize, len| sum.saturating_add(len).min(TRANSFER_MAX))
+}
+
 /// A piece of memory that a call reads.
 #[derive(Clone, Copy, Debug)]
 pub enum Segment<'b> {

@@ -1,7 +1,10 @@
 //! Descriptor tables: numbers that stand for files, the lowest free one given out first.
 //!
 //! Which numbers are taken is kept in a tree of bits ([`Numbers`]), so that finding the lowest free
-//! number costs a few words whatever the size of the table.
+//! number costs a few words whatever the size of the table. A number far above those in use takes
+//! no room for the numbers in between.
+
+use std::collections::BTreeMap;
 
 use afunix::Errno;
 
@@ -20,20 +23,32 @@ pub struct Descriptor {
 #[derive(Clone, Debug, Default)]
 pub struct Descriptors {
     slots: Vec<Option<Descriptor>>,
+    /// Those beyond the slots.
+    far: BTreeMap<i32, Descriptor>,
+    end: i32,
     taken: Numbers,
 }
+
+/// How far above twice the numbers in use a number is kept apart.
+const FAR: usize = 1024;
 
 impl Descriptors {
     /// What `number` stands for; EBADF if nothing.
     #[inline]
     pub fn get(&self, number: i32) -> Result<Descriptor, Errno> {
         // A negative number becomes an index beyond every table.
-        self.slots.get(number as usize).copied().flatten().ok_or(Errno::BADF)
+        match self.slots.get(number as usize) {
+            Some(slot) => slot.ok_or(Errno::BADF),
+            None => self.far.get(&number).copied().ok_or(Errno::BADF),
+        }
     }
 
     /// Sets or clears close-on-exec; EBADF if the number is free.
     pub fn set_cloexec(&mut self, number: i32, cloexec: bool) -> Result<(), Errno> {
-        let slot = self.slots.get_mut(number as usize).and_then(Option::as_mut);
+        let slot = match self.slots.get_mut(number as usize) {
+            Some(slot) => slot.as_mut(),
+            None => self.far.get_mut(&number),
+        };
         slot.ok_or(Errno::BADF)?.cloexec = cloexec;
         Ok(())
     }
@@ -65,20 +80,36 @@ impl Descriptors {
     pub fn put(&mut self, number: i32, descriptor: Descriptor) -> Option<Descriptor> {
         assert!(number >= 0, "a descriptor number is not negative");
         let index = number as usize;
-        if index >= self.slots.len() {
-            self.slots.resize(index + 1, None);
-        }
         self.taken.set(index);
+        self.end = self.end.max(number + 1);
+        if index >= self.slots.len() {
+            if index > 2 * self.slots.len() + FAR {
+                return self.far.insert(number, descriptor);
+            }
+            self.reach(index);
+        }
         self.slots[index].replace(descriptor)
     }
 
     /// Frees `number`; EBADF if it is free.
     #[inline]
     pub fn remove(&mut self, number: i32) -> Result<Descriptor, Errno> {
-        let slot = self.slots.get_mut(number as usize).ok_or(Errno::BADF)?;
-        let descriptor = slot.take().ok_or(Errno::BADF)?;
+        let found = match self.slots.get_mut(number as usize) {
+            Some(slot) => slot.take(),
+            None => self.far.remove(&number),
+        };
+        let descriptor = found.ok_or(Errno::BADF)?;
         self.taken.clear(number as usize);
         Ok(descriptor)
+    }
+
+    /// Makes slots up to `index`, for the far ones among them too.
+    fn reach(&mut self, index: usize) {
+        self.slots.resize(index + 1, None);
+        let beyond = self.far.split_off(&(self.slots.len() as i32));
+        for (number, descriptor) in std::mem::replace(&mut self.far, beyond) {
+            self.slots[number as usize] = Some(descriptor);
+        }
     }
 
     /// Sets the lowest free number aside, for a file that is still to come; EMFILE as for
@@ -112,13 +143,14 @@ impl Descriptors {
 
     /// One more than the highest number that was ever in use.
     pub fn end(&self) -> i32 {
-        self.slots.len() as i32
+        self.end
     }
 
     /// Numbers in use, in order.
     pub fn iter(&self) -> impl Iterator<Item = (i32, Descriptor)> + '_ {
         let numbered = self.slots.iter().enumerate();
-        numbered.filter_map(|(number, slot)| Some((number as i32, (*slot)?)))
+        let near = numbered.filter_map(|(number, slot)| Some((number as i32, (*slot)?)));
+        near.chain(self.far.iter().map(|(number, descriptor)| (*number, *descriptor)))
     }
 }
 
@@ -197,6 +229,24 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_far_number_takes_no_room_and_is_met_by_the_near_ones() {
+        let descriptor = |cloexec| Descriptor { file: FileId::default(), cloexec };
+        let mut table = Descriptors::default();
+        assert_eq!(table.put(1 << 20, descriptor(false)), None);
+        assert_eq!(table.put(3000, descriptor(true)), None);
+        assert!(table.slots.is_empty());
+        for number in 0..2000 {
+            assert_eq!(table.insert(descriptor(false), 0, 1 << 21), Ok(number));
+        }
+        assert_eq!(table.put(3500, descriptor(false)), None);
+        assert_eq!((table.far.len(), table.get(3000).map(|it| it.cloexec)), (1, Ok(true)));
+        table.set_cloexec(1 << 20, true).expect("it is there");
+        assert_eq!(table.iter().filter(|(_, it)| it.cloexec).count(), 2);
+        assert_eq!(table.remove(1 << 20), Ok(descriptor(true)));
+        assert_eq!((table.remove(1 << 20), table.end()), (Err(Errno::BADF), (1 << 20) + 1));
+    }
 
     #[test]
     fn the_lowest_clear_number_is_found_in_tables_of_every_size() {

@@ -34,6 +34,9 @@ impl Machine {
         if let Some(user) = &spec.user {
             identity.become_user(user)?;
         }
+        if spec.limits.is_some_and(|limits| limits.descriptors > NR_OPEN) {
+            return Err(Errno::PERM);
+        }
         let mut descriptors = Descriptors::default();
         let inherited = STANDARD.map(|number| (number, number));
         for (number, new) in inherited.chain(spec.fds.iter().copied()) {
@@ -219,10 +222,11 @@ impl Machine {
             self.threads.remove(tid.0);
         }
         // VFS 3: exit closes all, in the order of the numbers.
-        let end = self.processes.get(pid.0).map_or(0, |process| process.descriptors.end());
-        for number in 0..end {
-            // EBADF where the number is free.
-            let _ = self.close_number(pid, number);
+        let descriptors = self.processes.get(pid.0).map(|process| &process.descriptors);
+        let numbers: Vec<i32> = descriptors
+            .map_or_else(Vec::new, |open| open.iter().map(|(number, _)| number).collect());
+        for number in numbers {
+            self.close_number(pid, number).expect("nobody else closes what is open");
         }
         let Some(process) = self.processes.get_mut(pid.0) else { return };
         process.ended = Some(exit);

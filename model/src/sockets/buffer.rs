@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
+use afunix::call::transfer;
 use afunix::{Errno, Segment, SegmentMut, Ucred};
 
 use super::{Attachment, SocketKey};
@@ -210,7 +211,7 @@ impl<'a, 'b> Source<'a, 'b> {
     }
 
     pub(super) fn len(segments: &[Segment<'_>]) -> usize {
-        segments.iter().map(Segment::len).sum()
+        transfer(segments.iter().map(Segment::len))
     }
 
     /// Passes over segments that are read to their end.
@@ -285,7 +286,7 @@ impl<'a, 'b> Sink<'a, 'b> {
     }
 
     pub(super) fn len(segments: &[SegmentMut<'_>]) -> usize {
-        segments.iter().map(SegmentMut::len).sum()
+        transfer(segments.iter().map(SegmentMut::len))
     }
 
     /// Writes `bytes`, for which there must be room. EFAULT at memory that cannot be written.

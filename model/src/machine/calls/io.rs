@@ -32,9 +32,11 @@ impl Machine {
         if let Kind::Socket(socket) = self.files[file].kind
             && data.len() <= BUFFERS_MAX
         {
-            if total(data.iter().map(SegmentMut::len)) == Ok(0) {
+            match total(data.iter().map(SegmentMut::len)) {
                 // SRECV 10, DRECV 3
-                return Flow::Done(Ok(0));
+                Ok(0) => return Flow::Done(Ok(0)),
+                Err(errno) if vector => return Flow::Done(Err(errno)),
+                _ => {}
             }
             let receipt = Receipt { name: None, header: None, flags: RecvFlags::empty() };
             return self.receive_on(cx, file, socket, data, receipt, progress);
@@ -100,9 +102,11 @@ impl Machine {
         if let Kind::Socket(socket) = self.files[file].kind
             && data.len() <= BUFFERS_MAX
         {
-            if vector && total(data.iter().map(Segment::len)) == Ok(0) {
+            match total(data.iter().map(Segment::len)) {
                 // QSEND 2
-                return Flow::Done(Ok(0));
+                Ok(0) if vector => return Flow::Done(Ok(0)),
+                Err(errno) if vector => return Flow::Done(Err(errno)),
+                _ => {}
             }
             let message =
                 Message { data, name: afunix::RawName::NONE, control: None, flags: WRITE_FLAGS };

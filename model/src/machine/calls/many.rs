@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afunix::call::{RecvHeader, SendHeader};
+use afunix::call::{RecvHeader, SendHeader, transfer};
 use afunix::net::Fd;
 use afunix::{Errno, RecvFlags, Segment, SendFlags};
 
@@ -37,7 +37,7 @@ impl Machine {
                 wait => return wait,
             }
             *progress += 1;
-            if one.len < one.data.iter().map(Segment::len).sum() {
+            if one.len < transfer(one.data.iter().map(Segment::len)) {
                 break;
             }
             cx.why = Why::First;

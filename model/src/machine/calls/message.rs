@@ -90,6 +90,9 @@ impl Machine {
             // CMSG 5
             return Err(Errno::MSGSIZE.into());
         }
+        if is_sendmsg && message.data.iter().any(|segment| is_too_long(segment.len())) {
+            return Err(Errno::INVAL.into());
+        }
         if let Some(control) = message.control
             && cx.why == Why::First
             && !control.is_empty()
@@ -166,6 +169,9 @@ impl Machine {
     ) -> Flow {
         if data.len() > BUFFERS_MAX {
             return Flow::Done(Err(Errno::MSGSIZE));
+        }
+        if receipt.header.is_some() && data.iter().any(|segment| is_too_long(segment.len())) {
+            return Flow::Done(Err(Errno::INVAL));
         }
         if receipt.header.is_some() && receipt.name.as_deref().is_some_and(is_negative) {
             // ADDR 9: the message is kept.
@@ -316,6 +322,11 @@ fn given_name(name: RawName<'_>, is_sendmsg: bool) -> RawName<'_> {
         RawName::Bytes(bytes) => RawName::Bytes(&bytes[..bytes.len().min(STORAGE)]),
         RawName::Fault { len } => RawName::Fault { len: len.min(STORAGE as i32) },
     }
+}
+
+/// Whether no count could tell of it: EINVAL in a list of buffers.
+fn is_too_long(len: usize) -> bool {
+    len > isize::MAX as usize
 }
 
 fn is_negative(name: &NameOut) -> bool {

@@ -123,6 +123,8 @@ impl Machine {
             }
             Call::Getsockopt { fd, level, option, value } => {
                 let (_, socket) = self.socket_of(cx, *fd)?;
+                // The contract: no more than the buffer holds.
+                value.len = value.len.min(value.buffer.len() as i32);
                 if (*level, *option) == (SOL_SOCKET, SO_PEERPIDFD) {
                     return self.peer_pidfd(cx, socket, value);
                 }
