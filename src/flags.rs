@@ -80,6 +80,8 @@ bitflags! {
         const CLOEXEC = 0o2000000;
         /// Only a handle on the path.
         const PATH = 0o10000000;
+        /// The owner gets SIGIO (F_SETOWN, POLL 7).
+        const ASYNC = 0o20000;
         const _ = !0;
     }
 }

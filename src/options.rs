@@ -156,6 +156,16 @@ numbers! {
 
 /// Level of all options here; any other is EOPNOTSUPP (OPT 1).
 pub const SOL_SOCKET: i32 = 1;
+/// ioctl: O_ASYNC, as `int` (OPT 7).
+pub const FIOASYNC: u32 = 0x5452;
+/// ioctl: the file's owner, as F_SETOWN (OPT 7).
+pub const FIOSETOWN: u32 = 0x8901;
+/// ioctl: as [`FIOSETOWN`].
+pub const SIOCSPGRP: u32 = 0x8902;
+/// ioctl: as F_GETOWN.
+pub const FIOGETOWN: u32 = 0x8903;
+/// ioctl: as [`FIOGETOWN`].
+pub const SIOCGPGRP: u32 = 0x8904;
 /// ioctl: bytes to be read (FIONREAD; OPT 6).
 pub const SIOCINQ: u32 = 0x541B;
 /// ioctl: memory charged for what was sent (TIOCOUTQ; OPT 6).

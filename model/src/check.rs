@@ -38,6 +38,7 @@ impl Machine {
     /// waits for what. It costs time in proportion to the whole state.
     pub fn check(&self) -> Result<(), Violation> {
         self.check_processes()?;
+        self.check_signals()?;
         self.check_files()?;
         self.check_tree()?;
         self.check_pipes()?;

@@ -74,6 +74,14 @@ pub enum Fcntl {
     Getfl,
     /// F_SETFL.
     Setfl(i32),
+    /// F_SETOWN: who gets SIGIO and SIGURG, a process or, negative, a group.
+    Setown(i32),
+    /// F_GETOWN.
+    Getown,
+    /// F_SETSIG: which signal takes the place of SIGIO.
+    Setsig(i32),
+    /// F_GETSIG.
+    Getsig,
 }
 
 /// What stat(2) tells, as far as the model knows it.

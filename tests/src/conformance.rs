@@ -5,6 +5,7 @@
 //! has to give the same answers. The rules are those of `tests/rules.txt`; several cases may show
 //! one rule.
 
+mod alerts;
 mod connect;
 mod control;
 mod corrected;
@@ -91,6 +92,7 @@ pub fn cases<H: Host>() -> Vec<Case<H>> {
     all.extend(corrected::cases());
     all.extend(filters::cases());
     all.extend(signals::cases());
+    all.extend(alerts::cases());
     all.extend(identity::cases());
     all.extend(mounts::cases());
     all.extend(paths::cases());

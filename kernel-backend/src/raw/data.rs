@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use afunix::control::{ControlOut, RawControl};
 use afunix::net::Fd;
-use afunix::options::{FIONBIO, SIOCATMARK, SIOCINQ, SIOCOUTQ, SIOCUNIXFILE};
+use afunix::options::{
+    FIOASYNC, FIOGETOWN, FIONBIO, FIOSETOWN, SIOCATMARK, SIOCGPGRP, SIOCINQ, SIOCOUTQ, SIOCSPGRP,
+    SIOCUNIXFILE,
+};
 use afunix::{
     Errno, NameOut, PollFd, RawName, Readiness, RecvFlags, Segment, SegmentMut, SendFlags,
 };
@@ -192,8 +195,9 @@ pub(super) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<
 
 pub(super) fn ioctl(fd: Fd<'_>, request: u32, value: &mut i32) -> Result<usize, Errno> {
     match request {
-        SIOCINQ | SIOCOUTQ | SIOCATMARK | FIONBIO => {
-            // SAFETY: these four requests read or write one int.
+        SIOCINQ | SIOCOUTQ | SIOCATMARK | FIONBIO | FIOASYNC | FIOSETOWN | SIOCSPGRP
+        | FIOGETOWN | SIOCGPGRP => {
+            // SAFETY: these requests read or write one int.
             result(unsafe { libc::ioctl(fd.number(), request as _, value as *mut i32) })
         }
         // SAFETY: this one takes no argument.

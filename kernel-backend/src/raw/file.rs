@@ -29,6 +29,10 @@ pub(super) fn dup3(fd: Fd<'_>, new: Fd<'_>, flags: i32) -> Result<usize, Errno> 
     result(unsafe { libc::dup3(fd.number(), new.number(), flags) })
 }
 
+/// Which libc lacks.
+const F_SETSIG: libc::c_int = 10;
+const F_GETSIG: libc::c_int = 11;
+
 pub(super) fn fcntl(fd: Fd<'_>, command: Fcntl) -> Result<usize, Errno> {
     let (command, argument) = match command {
         Fcntl::Dupfd(least) => (libc::F_DUPFD, least),
@@ -37,6 +41,10 @@ pub(super) fn fcntl(fd: Fd<'_>, command: Fcntl) -> Result<usize, Errno> {
         Fcntl::Setfd(flags) => (libc::F_SETFD, flags),
         Fcntl::Getfl => (libc::F_GETFL, 0),
         Fcntl::Setfl(flags) => (libc::F_SETFL, flags),
+        Fcntl::Setown(who) => (libc::F_SETOWN, who),
+        Fcntl::Getown => (libc::F_GETOWN, 0),
+        Fcntl::Setsig(signal) => (F_SETSIG, signal),
+        Fcntl::Getsig => (F_GETSIG, 0),
     };
     // SAFETY: these commands take a number.
     result(unsafe { libc::fcntl(fd.number(), command, argument) })

@@ -9,6 +9,7 @@ use slotmap::{Key, KeyData};
 
 use super::calls::{EventfdKey, PipeKey};
 use super::fs::InodeId;
+use super::owner::Owner;
 use super::{Access, Machine, Object};
 use crate::sockets::{File, SocketKey};
 use crate::wait::EpollKey;
@@ -88,6 +89,8 @@ pub(crate) struct OpenFile {
     pub(crate) status: OpenFlags,
     pub(crate) offset: u64,
     pub(crate) socket_inode: SocketInode,
+    /// Who gets its signals.
+    pub(crate) owner: Option<Box<Owner>>,
     /// The inode that the socket, or its listener, is bound to: held (OPT 7).
     pub(crate) bound_to: Option<InodeId>,
     /// Descriptors and calls in progress.
@@ -105,6 +108,7 @@ impl OpenFile {
             status,
             offset: 0,
             socket_inode: SocketInode::default(),
+            owner: None,
             bound_to: None,
             references: 0,
             in_flight: 0,

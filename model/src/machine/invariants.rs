@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use afunix::{Pid, Tid};
+use afunix::{OpenFlags, Pid, SigHandler, Tid};
 
 use super::Machine;
 use super::file::{FileId, Kind};
@@ -39,6 +39,39 @@ impl Machine {
             must!(!zombie || is_empty, "the zombie {pid} has threads or descriptors");
             must!(!zombie || process.parent.is_some(), "nobody will wait for the zombie {pid}");
             self.check_numbers(pid)?;
+        }
+        Ok(())
+    }
+
+    /// What is pending waits for a reason: a handler, or a mask. Sockets know which files ask for
+    /// signals.
+    pub(crate) fn check_signals(&self) -> Result<(), Violation> {
+        for (tid, thread) in self.threads.iter() {
+            let Some(process) = self.running(thread.process) else { continue };
+            for sent in &thread.pending {
+                let handled = process.dispositions.get(sent.signal).handler == SigHandler::Handle;
+                let waits = thread.mask.contains(sent.signal);
+                must!(handled || waits, "signal {} waits at thread {tid} for nothing", sent.signal);
+                must!(
+                    !(waits && sent.shared),
+                    "thread {tid} blocks the signal {} that it is to take",
+                    sent.signal
+                );
+            }
+        }
+        for (pid, process) in self.processes.iter() {
+            let threads = || process.threads.iter().filter_map(|tid| self.threads.get(tid.0));
+            for signal in &process.pending {
+                let blocked = threads().all(|thread| thread.mask.contains(*signal));
+                must!(blocked, "signal {signal} waits at process {pid}, and a thread takes it");
+            }
+        }
+        for (_, file) in &self.files {
+            if let Kind::Socket(socket) = file.kind {
+                let asks = file.status.contains(OpenFlags::ASYNC);
+                let knows = self.sockets.is_asynchronous(socket);
+                must!(asks == knows, "file {} and its socket differ in O_ASYNC", file.id);
+            }
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ mod identity;
 mod invariants;
 mod life;
 mod load;
+mod owner;
 mod process;
 mod signal;
 mod snapshot;
@@ -281,6 +282,7 @@ impl Machine {
             }
             Flow::Wait(wait) => self.block(cx, call, wait),
         };
+        self.signal_owners();
         let step = self.after_signals(cx, call, step, timed);
         self.end_mutation(pid, thread);
         step
@@ -357,6 +359,7 @@ impl Machine {
     /// Gathers what the file system and the sockets noted in passing.
     #[inline]
     fn end_mutation(&mut self, pid: Pid, tid: Tid) {
+        self.signal_owners();
         if self.tracked {
             self.footprint.append(&mut self.tree.touched);
             let touched = self.sockets.watch.touched.drain(..);

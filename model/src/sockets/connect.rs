@@ -149,6 +149,7 @@ impl Sockets {
         }
         self.make_connection(caller, key, listener);
         self.wake_readable(tickets, listener);
+        self.alert_arrival(listener);
         Ok(())
     }
 
@@ -282,6 +283,7 @@ impl Sockets {
             old_peer.error = Some(Errno::CONNRESET);
             self.watch.touch(Part::State(old), Touch::Write);
             self.wake_error(tickets, old);
+            self.alert_error(old);
         }
     }
 

@@ -85,6 +85,7 @@ impl Sockets {
             return Ok(());
         }
         let timeout = socket.send_timeout();
+        self.found_no_room(key);
         if nonblocking || timeout.is_some_and(|time| time.is_zero()) || cause == Cause::TimedOut {
             return Err(Errno::AGAIN.into());
         }
@@ -111,12 +112,13 @@ impl Sockets {
         socket.send_memory -= charge;
         if socket.dead {
             self.free_if_unused(key);
-        } else if socket.waiters.is_some() {
+        } else if socket.waiters.is_some() || socket.alerts().is_some() {
             // The kernel gives back all but one byte, looks whether it is writable, then the rest;
             // so this asks for one byte more than MEM 8 does.
             let held = u64::from(socket.send_memory) + 2;
             if 4 * held <= u64::from(socket.send_buffer) {
                 self.wake_writable(tickets, key);
+                self.alert_room(key);
             }
         }
     }

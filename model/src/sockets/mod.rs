@@ -20,6 +20,7 @@
 //! sockets; when none is left, [`Sockets::collect`] once, and drain again if it found something (GC
 //! 3).
 
+mod alert;
 mod buffer;
 mod call;
 mod check;
@@ -51,6 +52,7 @@ use slotmap::SlotMap;
 
 use crate::profile::Profile;
 
+pub use alert::Alert;
 pub use call::{
     Attachment, Caller, Cause, Destination, File, Ids, Incoming, Name, NameKey, Outgoing,
     Receiving, SendTo, Sending, Stop, WaitReason, Waiting,
@@ -85,6 +87,7 @@ pub struct Sockets {
     in_flight_of_user: BTreeMap<u32, usize>,
     flight: Flight,
     dropped: VecDeque<Attachment>,
+    alerts: VecDeque<(File, Alert)>,
     /// For footprints and events.
     pub watch: Watch,
 }
@@ -103,6 +106,7 @@ impl Sockets {
             in_flight_of_user: BTreeMap::new(),
             flight: Flight::default(),
             dropped: VecDeque::new(),
+            alerts: VecDeque::new(),
             watch: Watch::default(),
         }
     }

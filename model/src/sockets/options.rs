@@ -265,6 +265,7 @@ impl Sockets {
         self.watch.touch(Part::SendMemory(key), Touch::Write);
         if self.own(key).is_writable(Planted::empty()) {
             self.wake_writable(tickets, key);
+            self.alert_room(key);
         }
         Ok(())
     }

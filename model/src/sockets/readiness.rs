@@ -17,7 +17,12 @@ impl Sockets {
         {
             self.await_relay(key, peer);
         }
-        self.readiness(key)
+        let ready = self.readiness(key);
+        let asks_for_room = events.intersects(WRITING) && !ready.contains(Readiness::OUT);
+        if asks_for_room && self.table[key].kind != SocketType::Stream {
+            self.found_no_room(key);
+        }
+        ready
     }
 
     /// What there is now, of all events.

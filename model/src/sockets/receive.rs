@@ -39,6 +39,7 @@ impl Sockets {
         cause: Cause,
     ) -> Result<usize, Stop> {
         self.watch.touch(Part::State(key), Touch::Read);
+        self.reader_waits(key, false);
         let socket = self.own(key);
         match socket.kind {
             SocketType::Stream => self.receive_stream(tickets, key, into, receiving, cause),

@@ -451,6 +451,10 @@ impl Sockets {
         if is_awaited {
             self.wake_readable(tickets, to);
         }
+        if urgent {
+            self.alert_urgent(to);
+        }
+        self.alert_arrival(to);
     }
 }
 

@@ -42,6 +42,10 @@ impl Sockets {
             other.shut |= mirrored;
             self.watch.touch(Part::State(peer), Touch::Write);
             self.wake_state(tickets, peer);
+            if own.contains(Shut::WRITE) {
+                // POLL 7: not that it reads no more.
+                self.alert_arrival(peer);
+            }
         }
         Ok(())
     }
@@ -111,5 +115,6 @@ impl Sockets {
         }
         self.watch.touch(Part::State(key), Touch::Write);
         self.wake_state(tickets, key);
+        self.alert_arrival(key);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use afunix::{Errno, SocketType, Ucred};
 
+use super::alert::Alerts;
 use super::buffer::Queue;
 use super::filter::Filter;
 use super::waiting::Waiters;
@@ -78,6 +79,8 @@ pub(super) struct Rare {
     pub(super) stored: BTreeMap<i32, i64>,
     /// What keeps messages out, or cuts them.
     pub(super) filter: Option<Box<Filter>>,
+    /// Whom it tells by signals.
+    pub(super) alerts: Option<Alerts>,
 }
 
 /// What SO_TIMESTAMP and its kin have set (RCMSG 1).
@@ -194,6 +197,10 @@ impl Socket {
 
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    pub(super) fn alerts(&self) -> Option<&Alerts> {
+        self.rare.as_ref()?.alerts.as_ref()
     }
 
     /// The time for a message that comes now, if it is asked for.

@@ -61,6 +61,9 @@ impl Sockets {
         };
         queue.enrol(tickets, ticket, exclusive);
         debug_assert!(is_connection || waiting.reason != WaitReason::Backlog);
+        if waiting.reason == WaitReason::Readable {
+            self.reader_waits(waiting.socket, true);
+        }
         if exclusive {
             self.watch.touch(Part::Waiters(waiting.socket), Touch::Write);
         }

@@ -19,7 +19,7 @@ const DIRECT: i32 = 0o40000;
 /// O_NOATIME.
 const NOATIME: i32 = 0o1000000;
 /// O_ASYNC.
-const ASYNC: i32 = 0o20000;
+const ASYNC: i32 = OpenFlags::ASYNC.bits();
 /// What F_SETFL changes.
 const SETFL: i32 = OpenFlags::APPEND.bits() | OpenFlags::NONBLOCK.bits() | DIRECT | NOATIME | ASYNC;
 /// What fstat shows of files that stand for no inode of their own.
@@ -120,6 +120,12 @@ impl Machine {
                 Ok(self.files[file].status.bits() as usize)
             }
             Fcntl::Setfl(flags) => self.set_status(cx, file, flags),
+            _ if matches!(self.files[file].kind, Kind::Path(_)) => Err(Errno::BADF),
+            Fcntl::Setown(who) => self.set_owner(cx, file, who),
+            // A group is a negative number.
+            Fcntl::Getown => Ok(self.owner(file) as isize as usize),
+            Fcntl::Setsig(signal) => self.set_owner_signal(file, signal),
+            Fcntl::Getsig => Ok(self.owner_signal(file) as usize),
         }
     }
 
@@ -155,6 +161,7 @@ impl Machine {
         }
         let new = (old & !settable) | (flags & settable);
         self.files[file].status = OpenFlags::from_bits_retain(new);
+        self.tell_socket(file);
         Ok(0)
     }
 
@@ -171,6 +178,9 @@ impl Machine {
             self.touch(Object::File(file), Access::Write);
             self.files[file].status.set(OpenFlags::NONBLOCK, *value != 0);
             return Ok(0);
+        }
+        if let Some(result) = self.ioctl_owner(cx, file, request, value) {
+            return result;
         }
         if request == SIOCUNIXFILE && matches!(self.files[file].kind, Kind::Socket(_)) {
             return self.name_file(cx, file);
