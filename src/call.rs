@@ -301,7 +301,7 @@ pub enum Call<'a, 'b> {
         flags: u64,
         data: &'a [u8],
     },
-    /// `flags`: MNT_DETACH, without which EBUSY is the kernel's to tell.
+    /// `flags`: MNT_DETACH.
     Umount2 {
         target: &'a [u8],
         flags: i32,

@@ -222,7 +222,7 @@ const NOTES: &[(&str, &str, &str)] = &[
     ("Setids", "for good; needs root", "the same"),
     ("Capset", "of the calling thread", "of the process"),
     ("Mount", "a tmpfs", "the same; `size=`, `nr_inodes=`, `mode=`, `ro`"),
-    ("Umount2", "", "MNT_DETACH; any other is EINVAL"),
+    ("Umount2", "", "MNT_DETACH; any other flag is EINVAL"),
     (
         "Unshare",
         "of the calling thread",

@@ -29,7 +29,7 @@ pub enum Object {
     Entries(InodeId),
     /// Which file systems are mounted where, and how.
     Mounts,
-    /// What room a file system has left.
+    /// What room a file system has left, and who holds it.
     Space(u32),
     /// A part of a socket, or of what sockets share.
     Socket(Part),

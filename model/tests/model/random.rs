@@ -413,7 +413,7 @@ fn perform_on_identity(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> Ste
             let flags = if b < 32 { 32 } else { 0 } | u64::from(b % 2);
             Call::Mount { target: path(a), flags, data: options[usize::from(b / 2) % 4] }
         }
-        10 => Call::Umount2 { target: path(a), flags: 2 },
+        10 => Call::Umount2 { target: path(a), flags: i32::from(b % 2) * 2 },
         _ if b % 8 == 0 => Call::Chroot { path: path(a) },
         _ => Call::Fchdir { fd: fd(number(a, 0)) },
     };

@@ -18,6 +18,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         root "BIND 8" mount_namespaces,
         root "VFS 2" who_may_mount,
         root "VFS 4" what_is_mounted_stays,
+        root "VFS 4" a_bound_socket_holds_its_mount,
     ]
 }
 
@@ -320,4 +321,48 @@ fn what_is_mounted_stays<H: Host>(h: &H) {
     assert_eq!(connected(h, STREAM, &path("m/s")), Err(Errno::NOENT));
     assert_eq!(rmdir(h, "m"), Ok(0));
     as_stranger(h, &[], |h| assert_eq!(stat(h, "m"), Err(Errno::NOENT)));
+}
+
+fn a_bound_socket_holds_its_mount<H: Host>(h: &H) {
+    own_mount(h, "m", "");
+    let plain = |h: &H| h.call(&mut afunix::Call::Umount2 { target: b"m", flags: 0 });
+    let server = listener(h, STREAM, &path("m/s"), 8);
+    assert_eq!(plain(h), Err(Errno::BUSY));
+    unlink(h, "m/s").unwrap();
+    assert_eq!(plain(h), Err(Errno::BUSY), "also without a name");
+    assert_eq!(mount(h, "m", REMOUNT | RDONLY, ""), Err(Errno::BUSY), "which goes at the close");
+    assert_eq!(mount(h, ".", REMOUNT | RDONLY, ""), Err(Errno::INVAL));
+    close(h, server).unwrap();
+    assert_eq!(plain(h), Ok(0));
+    // So does a connection that has the listener's name, though it cannot be found by it.
+    mount(h, "m", 0, "").unwrap();
+    let server = listener(h, STREAM, &path("m/s"), 8);
+    let client = connected(h, STREAM, &path("m/s")).unwrap();
+    let accepted = accept(h, server, 0).unwrap();
+    close(h, server).unwrap();
+    assert_eq!(plain(h), Err(Errno::BUSY));
+    close(h, accepted).unwrap();
+    assert_eq!(plain(h), Ok(0), "a client has none");
+    close(h, client).unwrap();
+    // A socket in flight holds it, a directory that one stands in, a handle, a mount within.
+    mount(h, "m", 0, "").unwrap();
+    let (a, b) = pair(h, STREAM);
+    let fd = bound(h, DGRAM, &path("m/d"));
+    sendmsg(h, a, b"x", &rights(&[fd])).unwrap();
+    close(h, fd).unwrap();
+    assert_eq!(plain(h), Err(Errno::BUSY));
+    recv(h, b, 1, 0).unwrap();
+    chdir(h, "m").unwrap();
+    let above = |h: &H| h.call(&mut afunix::Call::Umount2 { target: b"../m", flags: 0 });
+    assert_eq!(above(h), Err(Errno::BUSY));
+    chdir(h, "..").unwrap();
+    let handle = open(h, "m/d", OpenFlags::PATH).unwrap();
+    assert_eq!(plain(h), Err(Errno::BUSY));
+    close(h, handle).unwrap();
+    mkdir(h, "m/inner", 0o755).unwrap();
+    mount(h, "m/inner", 0, "").unwrap();
+    assert_eq!(plain(h), Err(Errno::BUSY));
+    umount(h, "m/inner").unwrap();
+    assert_eq!(plain(h), Ok(0));
+    assert_eq!(plain(h), Err(Errno::INVAL));
 }

@@ -36,8 +36,8 @@ impl Machine {
         let mut options = parse(data)?;
         options.read_only |= flags & READ_ONLY != 0;
         if flags & REMOUNT != 0 {
-            let writers = options.read_only && self.has_writers(self.tree[inode].fs);
-            if writers {
+            self.tree.mounted_root(&caller, inode)?;
+            if options.read_only && self.is_being_changed(self.tree[inode].fs) {
                 return Err(Errno::BUSY);
             }
             return self.tree.remount(&caller, inode, options).map(|()| 0);
@@ -49,23 +49,26 @@ impl Machine {
         Ok(0)
     }
 
-    /// Whether a file of the file system is open for writing.
-    fn has_writers(&self, fs: u32) -> bool {
-        self.files.values().any(|file| match file.kind {
+    /// Whether a file of the file system is open for writing, or an inode waits for its last hold
+    /// to end, which will take it away.
+    fn is_being_changed(&self, fs: u32) -> bool {
+        let is_written = self.files.values().any(|file| match file.kind {
             Kind::Inode(inode) => file.may_write() && self.tree[inode].fs == fs,
             _ => false,
-        })
+        });
+        is_written || self.tree.inodes().any(|(_, inode)| inode.fs == fs && inode.nlink == 0)
     }
 
-    /// umount2(2). Without MNT_DETACH it is EINVAL here.
+    /// umount2(2). In order: EINVAL for a flag that is not known here, what the path says, EPERM,
+    /// EINVAL; without MNT_DETACH, EBUSY.
     pub(super) fn umount2(&mut self, cx: Cx, target: &[u8], flags: i32) -> Result<usize, Errno> {
-        if flags != DETACH {
+        if flags & !DETACH != 0 {
             return Err(Errno::INVAL);
         }
         let caller = walker(&self.processes, cx);
         let inode = self.tree.resolve(&caller, target, true)?;
         caller.who.needs(Capabilities::SYS_ADMIN)?;
-        self.tree.umount(&caller, inode).map(|()| 0)
+        self.tree.umount(&caller, inode, flags & DETACH != 0).map(|()| 0)
     }
 
     /// unshare(2). EINVAL for what it does not know, EPERM without CAP_SYS_ADMIN.

@@ -340,8 +340,7 @@ impl Tree {
     pub(crate) fn hold(&mut self, inode: InodeId) {
         self[inode].holds += 1;
         let fs = self[inode].fs;
-        let filesystem = self.filesystems.get_mut(&fs).expect("an inode's file system is there");
-        filesystem.holds += 1;
+        self.space(fs).holds += 1;
     }
 
     /// Ends one hold; an inode without name and hold goes away.

@@ -145,6 +145,7 @@ impl Tree {
     ) -> Result<(), Errno> {
         self.mounted_root(walker, root)?;
         let fs = self[root].fs;
+        self.touch_space(fs, Access::Read);
         let filesystem = self.filesystems.get_mut(&fs).expect("an inode's file system is there");
         let (pages, inodes) = (options.pages_max, options.inodes_max);
         let is_less = pages.is_some_and(|most| most < filesystem.pages)
@@ -159,15 +160,35 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes a mount away, with those on directories of its file system: EINVAL if `root` is not
-    /// the root of one. Who stands in it stays there.
-    pub(crate) fn umount(&mut self, walker: &Walker<'_>, root: InodeId) -> Result<(), Errno> {
+    /// Takes a mount away: EINVAL if `root` is not the root of one. Who stands in it stays there,
+    /// and the mounts on directories of its file system go with it, if it is to be detached; else
+    /// it is EBUSY.
+    pub(crate) fn umount(
+        &mut self,
+        walker: &Walker<'_>,
+        root: InodeId,
+        detach: bool,
+    ) -> Result<(), Errno> {
         self.mounted_root(walker, root)?;
+        self.touch_space(self[root].fs, Access::Read);
+        if !detach && self.is_busy(walker, root) {
+            return Err(Errno::BUSY);
+        }
         self.unmount(walker.mounts, root);
         Ok(())
     }
 
-    fn mounted_root(&self, walker: &Walker<'_>, root: InodeId) -> Result<(), Errno> {
+    /// Whether a process stands in a file system, a file or the name of a socket holds it (of
+    /// whichever namespace), or something is mounted over one of its directories.
+    fn is_busy(&self, walker: &Walker<'_>, root: InodeId) -> bool {
+        let fs = self[root].fs;
+        let mounts = self.mounts().get(&fs).copied().unwrap_or(0);
+        let over = &self.namespaces[&walker.mounts].over;
+        self.filesystem(root).holds > mounts || over.keys().any(|dir| self[*dir].fs == fs)
+    }
+
+    /// EINVAL for what is not the root of a mount.
+    pub(crate) fn mounted_root(&self, walker: &Walker<'_>, root: InodeId) -> Result<(), Errno> {
         let is_mounted = self.namespaces[&walker.mounts].covers_with(root);
         if is_mounted { Ok(()) } else { Err(Errno::INVAL) }
     }
@@ -233,8 +254,7 @@ impl Tree {
         let copy = Namespace { processes: 0, ..self.namespaces[&id].clone() };
         for root in copy.under.keys() {
             let fs = self[*root].fs;
-            let filesystem = self.filesystems.get_mut(&fs).expect("a mount's file system");
-            filesystem.holds += 1;
+            self.space(fs).holds += 1;
         }
         let new = self.next_namespace;
         self.next_namespace += 1;
@@ -244,7 +264,7 @@ impl Tree {
 
     /// A mount, or a hold from outside, is over.
     pub(super) fn let_filesystem_go(&mut self, fs: u32) {
-        let filesystem = self.filesystems.get_mut(&fs).expect("what is held is there");
+        let filesystem = self.space(fs);
         filesystem.holds -= 1;
         if filesystem.holds == 0 {
             self.filesystems.remove(&fs);
@@ -265,10 +285,14 @@ impl Tree {
     /// The counts of a file system, to be changed. What one takes another may lack: but for the
     /// first one, which never runs out in a run that matters.
     pub(super) fn space(&mut self, fs: u32) -> &mut Filesystem {
-        if fs != 0 {
-            self.touched.push((Object::Space(fs), Access::Write));
-        }
+        self.touch_space(fs, Access::Write);
         self.filesystems.get_mut(&fs).expect("an inode's file system is there")
+    }
+
+    fn touch_space(&mut self, fs: u32, access: Access) {
+        if fs != 0 {
+            self.touched.push((Object::Space(fs), access));
+        }
     }
 
     /// All file systems.
