@@ -216,7 +216,7 @@ const NOTES: &[(&str, &str, &str)] = &[
     ("Setsockopt", "any option", "those of `afunix::options`; any other is ENOPROTOOPT"),
     ("Ioctl", "SIOCINQ, SIOCOUTQ, SIOCATMARK, FIONBIO, FIOASYNC, owners, SIOCUNIXFILE", "the same"),
     ("Fcntl", "", "pipes take O_ASYNC and send no SIGIO"),
-    ("Open", "", "regular files and directories; no devices but /dev/null"),
+    ("Open", "", "regular files and directories; of devices and /proc what sockets need"),
     ("Getdents", "in the file system's order", "in the order of names"),
     ("Prlimit", "RLIMIT_NOFILE, soft", "the same"),
     ("Setids", "for good; needs root", "the same"),

@@ -264,6 +264,7 @@ fn settings_of_blocked_calls<H: Host>(h: &H) {
     };
     let fd = listener(h, STREAM, &hidden("s"), 0);
     let accepting = start(h, move |h| accept(h, fd, 0));
+    assert!(accepting.waits(h));
     set(fd, SO_RCVTIMEO);
     assert!(accepting.waits(h));
     connected(h, STREAM, &hidden("s")).unwrap();
@@ -272,6 +273,7 @@ fn settings_of_blocked_calls<H: Host>(h: &H) {
     connected(h, STREAM, &hidden("s")).unwrap();
     let client = socket(h, STREAM).unwrap();
     let connecting = start(h, move |h| connect(h, client, &hidden("s")));
+    assert!(connecting.waits(h));
     set(client, SO_SNDTIMEO);
     assert!(connecting.waits(h));
     accept(h, fd, 0).unwrap();
@@ -281,6 +283,7 @@ fn settings_of_blocked_calls<H: Host>(h: &H) {
     let full = vec![0; 1 << 20];
     send(h, a, &full, DONTWAIT).unwrap();
     let sending = start(h, move |h| send(h, a, b"x", 0));
+    assert!(sending.waits(h));
     set(a, SO_SNDTIMEO);
     assert!(sending.waits(h));
     assert!(recv(h, b, 1 << 20, 0).is_ok());
