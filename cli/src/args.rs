@@ -59,7 +59,7 @@ pub(crate) struct ExploreArgs {
     /// How schedules are chosen
     #[arg(long, value_enum, default_value_t = Strategy::Random)]
     pub(crate) strategy: Strategy,
-    /// Which faults may strike; `portfolio` draws one of the others for each run
+    /// Which faults may strike; `portfolio` draws one of none to all for each run
     #[arg(long, value_enum, default_value_t = Faults::Portfolio)]
     pub(crate) faults: Faults,
     /// How many threads search; the result is the same
@@ -93,7 +93,10 @@ pub(crate) enum Faults {
     Crash,
     /// All of these at once
     All,
-    /// One of the others, drawn for each run
+    /// `io`, and what POSIX does not promise: datagrams lost, out of order, without room; on a
+    /// machine that lacks what Linux has beyond POSIX
+    Posix,
+    /// none, io, crash or all, drawn for each run
     Portfolio,
 }
 

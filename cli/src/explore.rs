@@ -45,6 +45,7 @@ fn search(args: &ExploreArgs, scenario: &Scenario) -> Result<Campaign, Problem> 
             Faults::Io => afunix_sim::Faults::Io,
             Faults::Crash => afunix_sim::Faults::Crash,
             Faults::All => afunix_sim::Faults::All,
+            Faults::Posix => afunix_sim::Faults::Posix,
             Faults::Portfolio => afunix_sim::Faults::Portfolio,
         },
         machine: Some(machine(&args.args)?),
@@ -166,7 +167,7 @@ fn statistics(campaign: &Campaign) -> String {
     text
 }
 
-fn fault_counts(campaign: &Campaign) -> [(&'static str, u64); 5] {
+fn fault_counts(campaign: &Campaign) -> [(&'static str, u64); 8] {
     let faults = &campaign.faults;
     [
         ("interrupted calls", faults.interrupted),
@@ -174,6 +175,9 @@ fn fault_counts(campaign: &Campaign) -> [(&'static str, u64); 5] {
         ("short writes", faults.short_writes),
         ("late", faults.late),
         ("crashes", faults.crashes),
+        ("datagrams lost", faults.lost),
+        ("overtaken", faults.overtaken),
+        ("without room", faults.no_buffers),
     ]
 }
 

@@ -13,6 +13,8 @@ use bitflags::bitflags;
 pub struct Profile {
     /// For reports: `linux-6.18`.
     pub name: &'static str,
+    /// Whether what Linux has beyond POSIX.1-2024 is refused (docs/posix.md).
+    pub portable: bool,
     /// Bytes of a page.
     pub page_size: u32,
     /// net.core.wmem_default: SO_SNDBUF of a new socket.
@@ -112,6 +114,7 @@ impl Profile {
     pub const fn linux_6_18() -> Profile {
         Profile {
             name: "linux-6.18",
+            portable: false,
             page_size: 4096,
             wmem_default: 212_992,
             wmem_max: 4_194_304,
@@ -139,6 +142,15 @@ impl Profile {
             bugs: Bugs::DISCARDED_OOB_STAYS_COUNTED,
             planted: Planted::empty(),
         }
+    }
+}
+
+impl Profile {
+    /// A system that has of AF_UNIX what POSIX.1-2024 has, and is like Linux in what that leaves
+    /// open. What it does not promise of datagrams (that they come, and in order) a simulator's
+    /// faults take away.
+    pub const fn posix() -> Profile {
+        Profile { name: "posix", portable: true, ..Profile::linux_6_18() }
     }
 }
 

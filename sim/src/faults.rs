@@ -24,15 +24,19 @@ pub enum Faults {
     Crash,
     /// `Io` and `Crash`.
     All,
-    /// One of the others, drawn per run.
+    /// `Io`, and what POSIX does not promise: datagrams are lost, overtake each other, or find no
+    /// room (ENOBUFS), and the machine is of the profile `posix`, which lacks what Linux has
+    /// beside.
+    Posix,
+    /// None, `Io`, `Crash` or `All`, drawn per run.
     #[default]
     Portfolio,
 }
 
 impl Faults {
     /// All of them.
-    pub const ALL: [Faults; 5] =
-        [Faults::None, Faults::Io, Faults::Crash, Faults::All, Faults::Portfolio];
+    pub const ALL: [Faults; 6] =
+        [Faults::None, Faults::Io, Faults::Crash, Faults::All, Faults::Posix, Faults::Portfolio];
 
     /// The name on the command line and in tapes.
     pub const fn name(self) -> &'static str {
@@ -41,6 +45,7 @@ impl Faults {
             Faults::Io => "io",
             Faults::Crash => "crash",
             Faults::All => "all",
+            Faults::Posix => "posix",
             Faults::Portfolio => "portfolio",
         }
     }
@@ -58,7 +63,7 @@ pub struct NotAProfile;
 
 impl fmt::Display for NotAProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a fault profile is one of none, io, crash, all, portfolio")
+        f.write_str("a fault profile is one of none, io, crash, all, posix, portfolio")
     }
 }
 
@@ -85,6 +90,12 @@ pub(crate) struct Odds {
     pub(crate) crash: u32,
     /// How many processes are killed at most.
     pub(crate) crashes: u32,
+    /// A datagram is lost.
+    pub(crate) lost: u32,
+    /// A datagram overtakes others.
+    pub(crate) overtaken: u32,
+    /// A datagram finds no room: ENOBUFS.
+    pub(crate) no_buffers: u32,
 }
 
 impl Odds {
@@ -93,7 +104,7 @@ impl Odds {
         let mut pick = |from: [u32; 4]| from[chooser.choose(4, Label::Profile) as usize];
         let (io, crash) = match faults {
             Faults::None => (false, false),
-            Faults::Io => (true, false),
+            Faults::Io | Faults::Posix => (true, false),
             Faults::Crash => (false, true),
             Faults::All => (true, true),
             Faults::Portfolio => {
@@ -107,11 +118,21 @@ impl Odds {
             odds.short = pick([0, 32, 8, 3]);
             odds.late = pick([0, 0, 64, 16]);
         }
+        if faults == Faults::Posix {
+            odds.lost = pick([0, 32, 8, 3]);
+            odds.overtaken = pick([0, 8, 3, 2]);
+            odds.no_buffers = pick([0, 0, 32, 8]);
+        }
         if crash {
             odds.crash = pick([256, 64, 16, 4]);
             odds.crashes = 1 + chooser.choose(most_crashes.max(1), Label::Profile);
         }
         odds
+    }
+
+    /// Whether something may happen to datagrams.
+    pub(crate) fn troubles(&self) -> bool {
+        self.lost != 0 || self.overtaken != 0
     }
 }
 
@@ -128,6 +149,12 @@ pub struct FaultCounts {
     pub late: u64,
     /// Processes killed.
     pub crashes: u64,
+    /// Datagrams lost.
+    pub lost: u64,
+    /// Datagrams that overtook others.
+    pub overtaken: u64,
+    /// Datagrams that found no room: ENOBUFS.
+    pub no_buffers: u64,
     /// Calls that a user's rule failed, cut or delayed.
     pub rules: u64,
 }
@@ -135,8 +162,9 @@ pub struct FaultCounts {
 impl FaultCounts {
     /// All together.
     pub fn total(&self) -> u64 {
-        let FaultCounts { interrupted, short_reads, short_writes, late, crashes, rules } = self;
-        interrupted + short_reads + short_writes + late + crashes + rules
+        let FaultCounts { interrupted, short_reads, short_writes, late, crashes, rules, .. } = self;
+        let datagrams = self.lost + self.overtaken + self.no_buffers;
+        interrupted + short_reads + short_writes + late + crashes + rules + datagrams
     }
 
     pub(crate) fn add(&mut self, other: &FaultCounts) {
@@ -145,6 +173,9 @@ impl FaultCounts {
         self.short_writes += other.short_writes;
         self.late += other.late;
         self.crashes += other.crashes;
+        self.lost += other.lost;
+        self.overtaken += other.overtaken;
+        self.no_buffers += other.no_buffers;
         self.rules += other.rules;
     }
 }

@@ -34,6 +34,7 @@ impl RunOptions {
     pub(crate) fn first_machine(&self) -> Arc<Machine> {
         match &self.machine {
             Some(machine) => Arc::clone(machine),
+            None if self.faults == Faults::Posix => Arc::new(Machine::new(Profile::posix())),
             None => Arc::new(Machine::new(Profile::default())),
         }
     }

@@ -23,6 +23,7 @@ mod identity;
 mod invariants;
 mod life;
 mod load;
+mod network;
 mod owner;
 mod process;
 mod signal;

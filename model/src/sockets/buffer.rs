@@ -119,6 +119,24 @@ impl Queue {
         Some(buffer)
     }
 
+    /// Takes the last buffer out, which nobody has begun to read.
+    pub(super) fn pop_newest(&mut self) -> Option<Buffer> {
+        let buffer = self.buffers.pop_back()?;
+        self.ring.truncate(self.ring.len() - buffer.extent());
+        self.input -= buffer.len;
+        Some(buffer)
+    }
+
+    /// Puts the last buffer before so many others, as far as there are. None is a mark.
+    pub(super) fn bring_forward(&mut self, others: usize) {
+        let Some(last) = self.buffers.len().checked_sub(1) else { return };
+        let to = last - others.min(last);
+        let (start, extent) = (self.extent(0, to), self.extent(last, last + 1));
+        self.ring.make_contiguous()[start..].rotate_right(extent);
+        let buffer = self.buffers.pop_back().expect("there is a last one");
+        self.buffers.insert(to, buffer);
+    }
+
     /// Takes out a consumed out-of-band byte from before buffer `index`; its place in the ring goes
     /// to that buffer (OOB 10).
     pub(super) fn remove_placeholder_before(&mut self, index: usize) -> Option<Buffer> {

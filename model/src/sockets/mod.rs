@@ -30,6 +30,7 @@ mod filter;
 mod flight;
 mod memory;
 pub mod names;
+mod network;
 mod options;
 mod readiness;
 mod receive;

@@ -144,6 +144,10 @@ impl World {
         {
             return Attempt::Cut(limit);
         }
+        if self.odds.no_buffers != 0 && self.finds_no_room(slot, call) {
+            self.account(slot);
+            return self.done(slot, call, Err(Errno::NOBUFS));
+        }
         self.step_call(call, Resume::First)
     }
 
@@ -179,6 +183,9 @@ impl World {
         let step = self.machine.step(self.clock, tid, call, resume);
         self.stepping = false;
         self.drain();
+        if self.odds.troubles() && matches!(step, Step::Done(Ok(_))) && sends(call) {
+            self.trouble(slot);
+        }
         match step {
             Step::Done(result) => self.done(slot, call, result),
             Step::Restart => Attempt::Handle,
@@ -298,15 +305,7 @@ impl World {
         const WAITALL: i32 = 0x100;
         const DONTWAIT: i32 = 0x40;
         let Some(fd) = call.fd() else { return false };
-        let mut kind = [0; 4];
-        let mut value = afunix::call::OptionOut::new(&mut kind);
-        let mut ask = Call::Getsockopt {
-            fd,
-            level: options::SOL_SOCKET,
-            option: options::SO_TYPE,
-            value: &mut value,
-        };
-        if self.aside(slot, &mut ask).is_err() || i32::from_ne_bytes(kind) != SOCK_STREAM {
+        if self.socket_type(slot, call) != Some(SOCK_STREAM) {
             return false;
         }
         match call {
@@ -325,6 +324,20 @@ impl World {
                 flags & OpenFlags::NONBLOCK.bits() != 0
             }
         }
+    }
+
+    /// The type of the socket that a call is about, if it is about one.
+    pub(super) fn socket_type(&mut self, slot: u32, call: &Call<'_, '_>) -> Option<i32> {
+        let mut kind = [0; 4];
+        let mut value = afunix::call::OptionOut::new(&mut kind);
+        let mut ask = Call::Getsockopt {
+            fd: call.fd()?,
+            level: options::SOL_SOCKET,
+            option: options::SO_TYPE,
+            value: &mut value,
+        };
+        self.aside(slot, &mut ask).ok()?;
+        Some(i32::from_ne_bytes(kind))
     }
 
     /// Asks the machine something that no program sees.
@@ -382,6 +395,13 @@ impl World {
         self.note(slot, || EventKind::Enter { call: describe(call), socket });
         self.mark(slot, call.name());
     }
+}
+
+pub(super) fn sends(call: &Call<'_, '_>) -> bool {
+    matches!(
+        call,
+        Call::Write { .. } | Call::Writev { .. } | Call::Sendto { .. } | Call::Sendmsg { .. }
+    )
 }
 
 fn reads(call: &Call<'_, '_>) -> bool {

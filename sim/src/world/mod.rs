@@ -7,6 +7,7 @@
 //! borrowed (but for its rules).
 
 mod attempt;
+mod datagrams;
 mod ends;
 mod schedule;
 mod threads;
@@ -258,8 +259,6 @@ impl World {
     pub(crate) fn begin(&mut self, run: u64, source: Source, record: Option<Record>, body: Body) {
         self.run = run;
         self.machine = Machine::clone(&self.first_machine);
-        // Random search does not ask which steps commute.
-        self.machine.track(false);
         self.clock = Time::ZERO;
         self.chooser.begin(source);
         self.threads.clear();
@@ -286,6 +285,8 @@ impl World {
         self.machine.observe(self.record.is_some());
         while self.machine.next_effect().is_some() {}
         self.odds = Odds::draw(self.options.faults, self.options.most_crashes, &mut self.chooser);
+        // Random search does not ask which steps commute, but for where a datagram went.
+        self.machine.track(self.odds.troubles());
         self.add_process(ROOT, "main", Vec::new(), body);
         self.schedule();
     }

@@ -16,6 +16,7 @@ mod path;
 mod pidfd;
 mod pipe;
 mod poll;
+mod portable;
 mod process;
 mod select;
 mod socket;
@@ -44,6 +45,11 @@ const BUFFERS_MAX: usize = 1024;
 
 impl Machine {
     pub(super) fn perform(&mut self, cx: Cx, call: &mut Call<'_, '_>) -> Flow {
+        if self.profile.portable
+            && let Err(errno) = portable::refuse(call)
+        {
+            return Flow::Done(Err(errno));
+        }
         match call {
             Call::Read { fd, data, progress } => {
                 self.read(cx, *fd, slice::from_mut(data), false, progress)
