@@ -113,13 +113,20 @@ impl Sockets {
         if socket.dead {
             self.free_if_unused(key);
         } else if socket.waiters.is_some() || socket.alerts().is_some() {
-            // The kernel gives back all but one byte, looks whether it is writable, then the rest;
-            // so this asks for one byte more than MEM 8 does.
-            let held = u64::from(socket.send_memory) + 2;
-            if 4 * held <= u64::from(socket.send_buffer) {
-                self.wake_writable(tickets, key);
-                self.alert_room(key);
-            }
+            self.tell_freed(tickets, key);
+        }
+    }
+
+    /// A message buffer of a sender is freed: sent and taken, or never sent, for a send that fails
+    /// has one already (POLL 9).
+    pub(super) fn tell_freed(&mut self, tickets: &mut Tickets, key: SocketKey) {
+        // The kernel gives back all but one byte, looks whether it is writable, then the rest; so
+        // this asks for one byte more than MEM 8 does.
+        let socket = &self.table[key];
+        let held = u64::from(socket.send_memory) + 2;
+        if 4 * held <= u64::from(socket.send_buffer) {
+            self.wake_writable(tickets, key);
+            self.alert_room(key);
         }
     }
 

@@ -158,9 +158,9 @@ impl Sockets {
                 let send_buffer = self.own(key).send_buffer;
                 self.profile.stream_size(body - sending.progress, send_buffer)
             };
-            self.may_carry(caller, &sending.files)?;
-            let size = self.readable(&source, size)?;
-            let to = self.stream_peer(key, &sending.files).inspect_err(|error| {
+            let aimed = self.aim_buffer(caller, key, &source, size, &sending.files);
+            let (size, to) = aimed.inspect_err(|error| {
+                self.tell_freed(tickets, key);
                 // SSEND 13: not for the out-of-band byte.
                 if *error == Errno::PIPE && !is_mark && sending.progress == 0 {
                     sending.sigpipe = !out.flags.contains(SendFlags::NOSIGNAL);
@@ -172,6 +172,20 @@ impl Sockets {
             sending.progress += size.bytes;
         }
         Ok(())
+    }
+
+    /// SSEND 9 to 11: what is looked at once there is memory for a buffer.
+    fn aim_buffer(
+        &mut self,
+        caller: &Caller<'_>,
+        key: SocketKey,
+        source: &Source<'_, '_>,
+        size: Size,
+        files: &[Attachment],
+    ) -> Result<(Size, SocketKey), Errno> {
+        self.may_carry(caller, files)?;
+        let size = self.readable(source, size)?;
+        Ok((size, self.stream_peer(key, files)?))
     }
 
     /// SSEND 10, 11: the peer, if it still takes what is sent.
@@ -228,31 +242,64 @@ impl Sockets {
     ) -> Result<usize, Stop> {
         let len = Source::len(out.data);
         let nonblocking = out.nonblocking || out.flags.contains(SendFlags::DONTWAIT);
-        let (receiver, charge, kept) = match sending.parked {
+        let is_new = sending.parked.is_none();
+        let charge = match sending.parked {
             Some(_) if cause == Cause::Interrupted => return Err(Errno::INTR.into()),
-            Some(parked) => (parked.receiver, parked.charge, Some(parked.kept)),
+            Some(parked) => parked.charge,
             None => {
                 if sending.waited_at.is_none() {
                     self.message_may_be_sent(key, to, out, len)?;
                 }
                 self.await_memory(key, nonblocking, cause)
                     .map_err(|stop| at_memory(stop, sending))?;
-                let charge = self.profile.datagram_charge(len)?;
+                self.profile.datagram_charge(len)?
+            }
+        };
+        let result = self.send_allocated(tickets, caller, key, to, out, sending, cause, charge);
+        if is_new && matches!(result, Err(Stop::Error(_))) {
+            self.tell_freed(tickets, key);
+        }
+        result
+    }
+
+    /// DSEND 1 from the memory on.
+    #[expect(clippy::too_many_arguments, reason = "one call's arguments, handed on")]
+    fn send_allocated(
+        &mut self,
+        tickets: &mut Tickets,
+        caller: &Caller<'_>,
+        key: SocketKey,
+        to: &SendTo<'_>,
+        out: &Outgoing<'_, '_>,
+        sending: &mut Sending,
+        cause: Cause,
+        charge: u32,
+    ) -> Result<usize, Stop> {
+        let len = Source::len(out.data);
+        let nonblocking = out.nonblocking || out.flags.contains(SendFlags::DONTWAIT);
+        let (receiver, kept) = match sending.parked {
+            Some(parked) => (parked.receiver, Some(parked.kept)),
+            None => {
                 self.may_carry(caller, &sending.files)?;
-                let source = Source::new(out.data, 0);
-                if source.readable(len) < len {
+                if Source::new(out.data, 0).readable(len) < len {
                     return Err(Errno::FAULT.into());
                 }
                 let receiver = self.receiver(key, to)?;
-                (receiver, charge, self.filter(receiver, out, len))
+                (receiver, self.filter(receiver, out, len))
             }
         };
         // To the sender a message that is dropped was sent.
-        let Some(kept) = kept else { return Ok(len) };
+        let Some(kept) = kept else {
+            self.tell_freed(tickets, key);
+            return Ok(len);
+        };
         let carries = !sending.files.is_empty();
         let found = self.deliverable(tickets, key, receiver, to, carries)?;
         let kept = if found == receiver { Some(kept) } else { self.filter(found, out, len) };
-        let (Some(kept), receiver) = (kept, found) else { return Ok(len) };
+        let (Some(kept), receiver) = (kept, found) else {
+            self.tell_freed(tickets, key);
+            return Ok(len);
+        };
         if self.is_kept_out(key, receiver) {
             let parked = Parked { sender: key, receiver, charge, kept };
             return Err(self.await_room(parked, nonblocking, sending, cause));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use afunix::EpollFlags as E;
-use afunix::{Errno, Host, Readiness};
+use afunix::{Errno, Host, Readiness, Segment};
 
 use super::{Blocked, Case, start, table};
 use crate::calls::*;
@@ -23,6 +23,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "POLL 6" one_connection_for_one_exclusive,
         "POLL 6" waiters_of_one_epoll,
         "POLL 6" a_poll_beside_an_accept,
+        "POLL 9" a_failed_send_is_an_edge,
         "POLL 8" in_flight_it_reports,
         "POLL 8" gone_with_the_last_reference,
     ]
@@ -344,6 +345,38 @@ fn a_poll_beside_an_accept<H: Host>(h: &H) {
     assert!(waits.waits(h), "accept has taken it");
     connected(h, STREAM, &hidden("beside")).unwrap();
     assert_eq!(waits.join(), Ok(Readiness::IN));
+}
+
+fn a_failed_send_is_an_edge<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    let ep = edges(h, a, E::OUT);
+    for fault in [Segment::Fault(1), Segment::Fault(9000)] {
+        assert_eq!(writev_of(h, a, &[fault]), Err(Errno::FAULT));
+        assert_eq!(reported(h, ep), [(1, E::OUT)]);
+    }
+    shutdown(h, b, RD).unwrap();
+    reported(h, ep);
+    assert_eq!(send(h, a, b"x", 0), Err(Errno::PIPE));
+    assert_eq!(reported(h, ep), NOTHING, "its own half is shut by that, and looked at before");
+    let (a, b) = pair(h, DGRAM);
+    let ep = edges(h, a, E::OUT);
+    assert_eq!(send(h, a, &vec![0; 1 << 20], 0), Err(Errno::MSGSIZE));
+    assert_eq!(reported(h, ep), NOTHING);
+    assert_eq!(send_to(h, a, b"x", &path("nobody")), Err(Errno::NOENT));
+    assert_eq!(reported(h, ep), [(1, E::OUT)]);
+    assert_eq!(writev_of(h, a, &[Segment::Fault(1)]), Err(Errno::FAULT));
+    assert_eq!(reported(h, ep), [(1, E::OUT)]);
+    shutdown(h, b, RD).unwrap();
+    assert_eq!(send(h, a, b"x", 0), Err(Errno::PIPE));
+    assert_eq!(reported(h, ep), [(1, E::OUT)]);
+    shutdown(h, a, WR).unwrap();
+    assert_eq!(reported(h, ep), [(1, E::OUT)]);
+    let (receiver, sender) = full_receiver(h);
+    let ep = edges(h, sender, E::OUT);
+    close(h, receiver).unwrap();
+    assert_eq!(reported(h, ep), [(1, E::OUT)]);
+    assert_eq!(send(h, sender, b"x", 0), Err(Errno::CONNREFUSED));
+    assert_eq!(reported(h, ep), [(1, E::OUT)]);
 }
 
 fn in_flight_it_reports<H: Host>(h: &H) {
