@@ -158,6 +158,8 @@ pub(crate) struct Cx {
     tid: Tid,
     pid: Pid,
     why: Why,
+    /// Its ticket was woken, whatever it is resumed for.
+    woken: bool,
 }
 
 /// [`Resume`] without the ticket.
@@ -265,6 +267,7 @@ impl Machine {
             Resume::TimedOut(ticket) => (Why::TimedOut, Some(ticket)),
             Resume::Interrupted(ticket) => (Why::Interrupted, Some(ticket)),
         };
+        let woken = ticket.is_some_and(|ticket| !self.tickets.is_valid(ticket));
         if let Some(ticket) = ticket {
             let own = state.call.as_ref().map(|call| call.ticket);
             assert_eq!(own, Some(ticket), "a call is resumed by the ticket it was blocked with");
@@ -273,7 +276,7 @@ impl Machine {
         if is_interrupted {
             why = Why::Interrupted;
         }
-        let cx = Cx { now, tid: thread, pid, why };
+        let cx = Cx { now, tid: thread, pid, why, woken };
         let step = match self.perform(cx, call) {
             Flow::Done(result) => {
                 if why != Why::First {
