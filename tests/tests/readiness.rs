@@ -31,7 +31,7 @@ impl Backend for Model {
         while machine.next_effect().is_some() {}
         match step {
             Step::Done(result) => result,
-            Step::Blocked { on, .. } => panic!("{} waits: {on:?}", call.name()),
+            step => panic!("{} waits: {step:?}", call.name()),
         }
     }
 }
@@ -305,7 +305,7 @@ impl Pair {
         for _ in 0..CALLS {
             match self.below(16) {
                 0 | 1 if self.slots.len() < 24 => self.make_some(),
-                2 | 3 | 4 => self.watching(),
+                2..=4 => self.watching(),
                 5..=8 => self.looking(),
                 9..=12 => self.moving(),
                 13 => self.duplicate(),
