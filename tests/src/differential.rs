@@ -27,7 +27,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use afunix_model::profile::Profile;
-use rand_core::SeedableRng;
+use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
 
 pub use program::Program;
@@ -69,6 +69,27 @@ pub struct Summary {
     pub calls: BTreeMap<&'static str, (u64, u64)>,
     /// How often each error was met.
     pub errors: BTreeMap<String, u64>,
+}
+
+impl Summary {
+    /// Counts a program that was run, up to the step at which the sides differ.
+    fn add(&mut self, program: &Program, both: &Both, found: Option<&Found>) {
+        self.programs += 1;
+        let end = found.map_or(program.steps.len(), |found| found.step);
+        for (step, done) in program.steps[..end].iter().zip(&both.model.done) {
+            let Some(done) = done else {
+                self.waiting += 1;
+                continue;
+            };
+            self.steps += 1;
+            let count = self.calls.entry(step.request.name()).or_default();
+            count.0 += 1;
+            match done.answer.result() {
+                Ok(_) => count.1 += 1,
+                Err(errno) => *self.errors.entry(format!("{errno:?}")).or_default() += 1,
+            }
+        }
+    }
 }
 
 /// The model and the kernel answered differently.
@@ -130,11 +151,11 @@ pub fn run(
     let mut runner = Runner::new(options.profile.clone()).map_err(|e| Box::new(e.into()))?;
     let mut summary = Summary::default();
     while summary.steps < options.steps && !options.stop.load(Ordering::Relaxed) {
-        let program = generate::program(&mut random, &runner.profile, runner.kernel.user);
         let number = summary.programs;
-        let found = runner.run(&program, &mut summary).map_err(Box::new)?;
+        let (program, found) = runner.fresh(&mut random, &mut summary).map_err(Box::new)?;
         if let Some(found) = found {
             let (steps, programs) = (summary.steps, number + 1);
+            let (program, found) = runner.localized(program, found).map_err(Box::new)?;
             let mut tell = |shrinking| progress(Progress { steps, programs, shrinking });
             let program = shrink::shrink(&mut runner, program, &found, &mut tell);
             let report = show::report(&mut runner, &program, &found).map_err(Box::new)?;
@@ -168,26 +189,37 @@ impl Runner {
         Ok(Runner { profile, kernel: kernel::Kernel::new()? })
     }
 
-    /// Runs one program on both sides; tells the first difference.
-    fn run(&mut self, program: &Program, summary: &mut Summary) -> Result<Option<Found>, Failure> {
+    /// Makes a program, which runs it on the model, and runs it on the kernel; tells the first
+    /// difference.
+    fn fresh(
+        &mut self,
+        random: &mut dyn RngCore,
+        summary: &mut Summary,
+    ) -> Result<(Program, Option<Found>), Failure> {
+        let prefix = self.kernel.fresh_prefix();
+        let (program, model) = generate::program(random, &self.profile, &prefix, self.kernel.user);
+        let kernel = self.kernel.run(&program, &model, &prefix)?;
+        let both = Both { model, kernel };
+        let found = compare::first_difference(&program, &both);
+        summary.add(&program, &both, found.as_ref());
+        Ok((program, found))
+    }
+
+    /// The step at which the difference arose, found by looking at everything after every step.
+    fn localized(
+        &mut self,
+        mut program: Program,
+        found: Found,
+    ) -> Result<(Program, Found), Failure> {
+        program.looks_around = true;
+        let again = self.run(&program)?;
+        Ok((program, again.unwrap_or(found)))
+    }
+
+    /// Runs a program on both sides; tells the first difference.
+    fn run(&mut self, program: &Program) -> Result<Option<Found>, Failure> {
         let both = self.both(program)?;
-        let found = compare::first_difference(program, &both);
-        summary.programs += 1;
-        let end = found.as_ref().map_or(program.steps.len(), |found| found.step);
-        for (step, done) in program.steps[..end].iter().zip(&both.model.done) {
-            let Some(done) = done else {
-                summary.waiting += 1;
-                continue;
-            };
-            summary.steps += 1;
-            let count = summary.calls.entry(step.request.name()).or_default();
-            count.0 += 1;
-            match done.answer.result() {
-                Ok(_) => count.1 += 1,
-                Err(errno) => *summary.errors.entry(format!("{errno:?}")).or_default() += 1,
-            }
-        }
-        Ok(found)
+        Ok(compare::first_difference(program, &both))
     }
 
     fn both(&mut self, program: &Program) -> Result<Both, Failure> {

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use afunix_model::profile::Profile;
 use rand_core::RngCore;
 
-use super::model::{Fact, State};
+use super::model::{self, CHECKED_EVERY, Done, Fact, State};
 use super::program::*;
 
 /// Steps of a program, about.
@@ -26,16 +26,23 @@ const CLOEXEC: i32 = 0o2000000;
 const DONTWAIT: i32 = 0x40;
 const KINDS: [i32; 3] = [1, 2, 5];
 
-/// Makes a program.
-pub(super) fn program(random: &mut dyn RngCore, profile: &Profile, user: u32) -> Program {
+/// Makes a program, and tells what the model made of it.
+pub(super) fn program(
+    random: &mut dyn RngCore,
+    profile: &Profile,
+    prefix: &[u8],
+    user: u32,
+) -> (Program, model::Ran) {
     let cargo = KINDS[random.next_u32() as usize % KINDS.len()];
-    let empty = Program { processes: 1, before_fork: 0, cargo, steps: Vec::new() };
+    let empty =
+        Program { processes: 1, before_fork: 0, cargo, steps: Vec::new(), looks_around: false };
     let mut maker = Maker {
         random,
         is_root: user == 0,
-        state: State::new(profile.clone(), &empty, b"generated-", user),
-        is_broken: false,
+        state: State::new(profile.clone(), &empty, prefix, user),
+        broken: None,
         steps: Vec::new(),
+        done: Vec::new(),
         names: Vec::new(),
         next_slot: 0,
         process: 0,
@@ -65,7 +72,8 @@ pub(super) fn program(random: &mut dyn RngCore, profile: &Profile, user: u32) ->
             break;
         }
     }
-    Program { processes, before_fork, cargo, steps: maker.steps }
+    let ran = model::Ran { done: maker.done, pids: maker.state.pids(), broken: maker.broken };
+    (Program { processes, before_fork, cargo, steps: maker.steps, looks_around: false }, ran)
 }
 
 /// What a call is to be made on.
@@ -103,10 +111,12 @@ impl Pick {
 struct Maker<'r> {
     random: &'r mut dyn RngCore,
     is_root: bool,
-    state: State<'static>,
-    /// The model panicked: no more steps are made, and the run will show it.
-    is_broken: bool,
+    state: State<'r>,
+    /// What the model said when it panicked: no more steps are made.
+    broken: Option<String>,
     steps: Vec<Step>,
+    /// What came of each step but the one that broke the model.
+    done: Vec<Option<Done>>,
     /// Names that were bound, with the type.
     names: Vec<(i32, Name)>,
     next_slot: u16,
@@ -128,35 +138,35 @@ impl Maker<'_> {
 
     /// Makes the step on the model, and keeps it unless it would wait. Whether it succeeded.
     fn add(&mut self, request: Request) -> bool {
-        if self.is_broken {
+        if self.broken.is_some() {
             return false;
         }
         let request = off_the_console(request);
         self.state.process = self.process;
-        let done = catch_unwind(AssertUnwindSafe(|| self.state.step(&request)));
-        let done = match done {
-            Ok(None) => return false,
-            Ok(Some(done)) => Some(done),
-            Err(_) => {
-                self.is_broken = true;
-                None
+        let index = self.steps.len();
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            let made = self.state.step(&request, looks_around_after(index));
+            if index % CHECKED_EVERY == CHECKED_EVERY - 1 {
+                self.state.check();
             }
-        };
-        self.steps.push(Step { process: self.process, request });
-        done.is_some_and(|done| done.answer.result().is_ok())
+            made
+        }));
+        let (process, mut succeeded) = (self.process, false);
+        match made {
+            Ok(None) => return false,
+            Ok(Some(done)) => {
+                succeeded = done.answer.result().is_ok();
+                self.done.push(Some(done));
+            }
+            Err(panic) => self.broken = Some(model::message(panic.as_ref())),
+        }
+        self.steps.push(Step { process, request });
+        succeeded
     }
 
     fn slot(&mut self) -> u16 {
         self.next_slot += 1;
         self.next_slot - 1
-    }
-
-    fn facts(&mut self) -> Vec<Fact> {
-        if self.is_broken {
-            return Vec::new();
-        }
-        self.state.process = self.process;
-        self.state.facts()
     }
 
     /// A slot of this kind if there is one, else any; and now and then something else altogether.
@@ -167,19 +177,29 @@ impl Maker<'_> {
             2 => return (Slot::Made(self.random.next_u32() as u16 % (self.next_slot + 2)), 0),
             _ => {}
         }
-        let all = self.facts();
-        let strict = !self.one_in(10);
-        let mut found: Vec<&Fact> = all.iter().filter(|fact| !strict || what.fits(fact)).collect();
-        if found.is_empty() {
-            found = all.iter().filter(|fact| fact.kind != 0).collect();
+        let what = if self.one_in(10) { Pick::Any } else { what };
+        let fact = self.search(|fact| what.fits(fact));
+        match fact.or_else(|| self.search(|fact| fact.kind != 0)) {
+            None => (Slot::Console, 0),
+            Some(fact) => (Slot::Made(fact.slot), fact.kind),
         }
-        match found.is_empty() {
-            true => (Slot::Console, 0),
-            false => {
-                let fact = self.pick(&found);
-                (Slot::Made(fact.slot), fact.kind)
+    }
+
+    /// Something that the acting process has open and that fits: any may be found.
+    fn search(&mut self, fits: impl Fn(&Fact) -> bool) -> Option<Fact> {
+        if self.broken.is_some() {
+            return None;
+        }
+        self.state.process = self.process;
+        let mut left = self.state.numbered();
+        while !left.is_empty() {
+            let at = self.below(left.len());
+            let (number, slot) = left.swap_remove(at);
+            if let Some(fact) = self.state.fact(number, slot).filter(|fact| fits(fact)) {
+                return Some(fact);
             }
         }
+        None
     }
 
     fn any(&mut self) -> Slot {

@@ -10,7 +10,7 @@ use afunix_kernel_backend::worker::{Plan, Stopped, Turn, Workers};
 
 use super::answer::Answer;
 use super::model;
-use super::perform::{Side, look, pattern, perform};
+use super::perform::{Side, look, made, pattern, perform};
 use super::program::{Program, Slot};
 
 /// Bytes for the answers of one program.
@@ -68,8 +68,8 @@ impl Kernel {
         model: &model::Ran,
         prefix: &[u8],
     ) -> io::Result<Ran> {
-        let made = |(index, done): (usize, &Option<model::Done>)| done.as_ref().map(|_| index);
-        let steps: Vec<usize> = model.done.iter().enumerate().filter_map(made).collect();
+        let is_turn = |(index, done): (usize, &Option<model::Done>)| done.as_ref().map(|_| index);
+        let steps: Vec<usize> = model.done.iter().enumerate().filter_map(is_turn).collect();
         let turns: Vec<usize> = steps.iter().map(|step| program.steps[*step].process).collect();
         let plan = Plan {
             turns: &turns,
@@ -91,7 +91,10 @@ impl Kernel {
             let mut side = OnKernel { numbers: &numbers, turn, prefix };
             let request = &program.steps[step].request;
             let mut answer = perform(&mut side, request).expect("the kernel has answered");
-            look(&mut side, &mut answer);
+            let mut touched = done.numbers.clone();
+            touched.extend(made(request, &answer).into_iter().map(|(_, number)| number));
+            let looks_around = program.looks_around_after(step);
+            look(&mut side, &mut answer, (!looks_around).then_some(&touched));
             answer.encode(bytes);
         };
         let outcome = self.workers.run(plan, &setup, &perform_turn);

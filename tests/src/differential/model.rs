@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use afunix::call::{Fcntl, OptionOut};
-use afunix::control::{SCM_RIGHTS, messages};
 use afunix::options::{SO_ACCEPTCONN, SO_TYPE, SOL_SOCKET};
 use afunix::{Call, Errno, NameOut, Pid, PollFd, Readiness, Tid};
 use afunix_model::Machine;
@@ -13,14 +12,14 @@ use afunix_model::machine::{Resume, Step as Outcome};
 use afunix_model::profile::Profile;
 
 use super::answer::{Answer, Tag};
-use super::perform::{Side, look, perform};
+use super::perform::{ENTRY, Side, look, made, perform};
 use super::program::{CARGO_FILE, Program, Request, Slot};
 use crate::raw::fd;
 
 /// A number that is never open: the programs' tables end below it.
 const NEVER: i32 = 999;
 /// Invariants are recomputed after so many steps.
-const CHECKED_EVERY: usize = 64;
+pub(super) const CHECKED_EVERY: usize = 64;
 
 /// What the model made of a program.
 pub(super) struct Ran {
@@ -64,7 +63,7 @@ pub(super) fn run(profile: &Profile, program: &Program, prefix: &[u8], user: u32
                 state.fork(program.processes);
             }
             state.process = step.process;
-            let made = state.step(&step.request);
+            let made = state.step(&step.request, program.looks_around_after(index));
             if index % CHECKED_EVERY == CHECKED_EVERY - 1 {
                 state.check();
             }
@@ -78,11 +77,11 @@ pub(super) fn run(profile: &Profile, program: &Program, prefix: &[u8], user: u32
             }
         }
     }
-    let pids = state.processes.iter().map(|(pid, _)| pid.0).collect();
-    Ran { done, pids, broken }
+    Ran { done, pids: state.pids(), broken }
 }
 
-fn message(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said.
+pub(super) fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("no message").to_owned()
@@ -94,6 +93,10 @@ pub(super) struct State<'a> {
     processes: Vec<(Pid, Tid)>,
     /// What each slot stands for, per process.
     slots: Vec<BTreeMap<u16, i32>>,
+    /// The last slot for each number, per process.
+    by_number: Vec<BTreeMap<i32, u16>>,
+    /// How many descriptors are open after a process's last step.
+    open: Vec<usize>,
     /// Index of the process that acts.
     pub(super) process: usize,
     cargo: i32,
@@ -107,6 +110,8 @@ impl<'a> State<'a> {
             machine: Machine::new(profile),
             processes: vec![(Pid(1), Tid(1))],
             slots: vec![BTreeMap::new()],
+            by_number: vec![BTreeMap::new()],
+            open: vec![0],
             process: 0,
             cargo: program.cargo,
             prefix,
@@ -130,61 +135,44 @@ impl<'a> State<'a> {
             while self.machine.next_effect().is_some() {}
             self.processes.push(child);
             self.slots.push(self.slots[0].clone());
+            self.by_number.push(self.by_number[0].clone());
+            self.open.push(self.open[0]);
         }
     }
 
-    fn check(&self) {
+    /// The processes' ids.
+    pub(super) fn pids(&self) -> Vec<i32> {
+        self.processes.iter().map(|(pid, _)| pid.0).collect()
+    }
+
+    /// # Panics
+    /// If an invariant of the machine is broken.
+    pub(super) fn check(&self) {
         if let Err(violation) = self.machine.check() {
             panic!("broken invariant: {violation:?}");
         }
     }
 
     /// Makes a step; `None` if its call would wait.
-    pub(super) fn step(&mut self, request: &Request) -> Option<Done> {
+    pub(super) fn step(&mut self, request: &Request, looks_around: bool) -> Option<Done> {
         self.numbers.clear();
         let mut answer = perform(self, request)?;
+        let mut touched = self.numbers.clone();
+        for (slot, number) in made(request, &answer) {
+            touched.push(number);
+            self.slots[self.process].insert(slot, number);
+            self.by_number[self.process].insert(number, slot);
+        }
         let numbers = self.numbers.clone();
-        self.note(request, &answer);
-        look(self, &mut answer);
+        look(self, &mut answer, (!looks_around).then_some(&touched));
+        let after = answer.field(Tag::After).unwrap_or(&[]);
+        self.open[self.process] = after.len() / ENTRY;
         Some(Done { numbers, answer })
     }
 
-    /// Puts the descriptors that the step made into their slots.
-    fn note(&mut self, request: &Request, answer: &Answer) {
-        let Ok(result) = answer.result() else { return };
-        let slots = &mut self.slots[self.process];
-        match request {
-            Request::Socketpair { into, .. } => {
-                let pair = answer.field(Tag::Pair).expect("a socketpair has two numbers");
-                for (slot, number) in into.iter().zip(words(pair)) {
-                    slots.insert(*slot, number);
-                }
-            }
-            Request::Receive { into, .. } => {
-                let control = answer.field(Tag::Control).unwrap_or(&[0; 4]);
-                let all = messages(&control[4..]).map_while(Result::ok);
-                let rights = all.filter(|message| message.kind == SCM_RIGHTS);
-                let numbers = rights.flat_map(|message| words(message.data));
-                for (slot, number) in (*into..).zip(numbers) {
-                    slots.insert(slot, number);
-                }
-            }
-            Request::Fcntl { into, command, .. } => {
-                use afunix::call::Fcntl::{Dupfd, DupfdCloexec};
-                if matches!(command, Dupfd(_) | DupfdCloexec(_)) {
-                    slots.insert(*into, result as i32);
-                }
-            }
-            Request::Socket { into, .. }
-            | Request::Accept { into, .. }
-            | Request::Dup { into, .. }
-            | Request::Dup2 { into, .. }
-            | Request::Dup3 { into, .. }
-            | Request::Open { into, .. } => {
-                slots.insert(*into, result as i32);
-            }
-            _ => {}
-        }
+    /// How many descriptors the acting process had open after its last step.
+    pub(super) fn open(&self) -> usize {
+        self.open[self.process]
     }
 
     fn find(&self, slot: Slot) -> i32 {
@@ -195,17 +183,14 @@ impl<'a> State<'a> {
         }
     }
 
-    /// What the acting process has open, in the order of numbers.
-    pub(super) fn facts(&mut self) -> Vec<Fact> {
-        let mut slots: BTreeMap<i32, u16> = BTreeMap::new();
-        for (slot, number) in &self.slots[self.process] {
-            slots.insert(*number, *slot);
-        }
-        let facts = slots.into_iter().map(|(number, slot)| self.fact(number, slot));
-        facts.flatten().collect()
+    /// The numbers that the acting process was given, in order, each with the last slot for it.
+    pub(super) fn numbered(&self) -> Vec<(i32, u16)> {
+        let numbered = self.by_number[self.process].iter();
+        numbered.map(|(number, slot)| (*number, *slot)).collect()
     }
 
-    fn fact(&mut self, number: i32, slot: u16) -> Option<Fact> {
+    /// What the acting process has open under a number.
+    pub(super) fn fact(&mut self, number: i32, slot: u16) -> Option<Fact> {
         let fd = fd(number);
         self.call(&mut Call::Fcntl { fd, command: Fcntl::Getfd })?.ok()?;
         let mut fact = Fact { slot, ..Fact::default() };
@@ -242,11 +227,6 @@ impl<'a> State<'a> {
         let found = self.call(&mut call)?.is_ok();
         found.then(|| i32::from_ne_bytes(buffer))
     }
-}
-
-fn words(bytes: &[u8]) -> impl Iterator<Item = i32> {
-    let words = bytes.chunks_exact(4);
-    words.map(|word| i32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
 }
 
 impl Side for State<'_> {

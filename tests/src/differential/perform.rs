@@ -17,8 +17,15 @@ use super::program::{
 };
 use crate::raw::{control as raw_control, fd};
 
-/// Numbers that are looked at after every step: 3 up to, not including, this.
+/// The first number that is looked at after every step.
+const FIRST: i32 = 3;
+/// Numbers that are looked at end before this.
 pub(super) const LOOKED_AT: i32 = 26;
+const NUMBERS: usize = (LOOKED_AT - FIRST) as usize;
+/// Bytes of a descriptor in [`Tag::After`]: number, readiness, two sizes.
+pub(super) const ENTRY: usize = 11;
+/// Stands for a size that was not asked for.
+pub(super) const NOT_ASKED: i32 = i32::MIN;
 /// No message of a program is longer.
 const LONGEST: usize = 1 << 20;
 /// What poll says of a file that is no socket.
@@ -55,37 +62,71 @@ pub(super) fn perform(side: &mut dyn Side, request: &Request) -> Option<Answer> 
     Some(answer)
 }
 
-/// Adds the state of all open descriptors.
-pub(super) fn look(side: &mut dyn Side, answer: &mut Answer) {
-    let mut bytes = Vec::new();
+/// The descriptors that a request made, with their slots.
+pub(super) fn made(request: &Request, answer: &Answer) -> Vec<(u16, i32)> {
+    let Ok(result) = answer.result() else { return Vec::new() };
+    match request {
+        Request::Socketpair { into, .. } => {
+            let pair = answer.field(Tag::Pair).expect("a socketpair has two numbers");
+            into.iter().copied().zip(words(pair)).collect()
+        }
+        Request::Receive { into, .. } => {
+            let control = answer.field(Tag::Control).unwrap_or(&[0; 4]);
+            let all = control::messages(&control[4..]).map_while(Result::ok);
+            let rights = all.filter(|message| message.kind == control::SCM_RIGHTS);
+            let numbers = rights.flat_map(|message| words(message.data));
+            (*into..).zip(numbers).collect()
+        }
+        Request::Fcntl { into, command: Fcntl::Dupfd(_) | Fcntl::DupfdCloexec(_), .. }
+        | Request::Socket { into, .. }
+        | Request::Accept { into, .. }
+        | Request::Dup { into, .. }
+        | Request::Dup2 { into, .. }
+        | Request::Dup3 { into, .. }
+        | Request::Open { into, .. } => vec![(*into, result as i32)],
+        _ => Vec::new(),
+    }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = i32> {
+    let words = bytes.chunks_exact(4);
+    words.map(|word| i32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
+}
+
+/// Adds the state of all open descriptors: the readiness of all, and the sizes of the queues of all
+/// or of those with a number in `touched`.
+pub(super) fn look(side: &mut dyn Side, answer: &mut Answer, touched: Option<&[i32]>) {
     let entry = |number| PollFd::new(fd(number), ASKED);
-    let mut fds: Vec<PollFd<'_>> = (3..LOOKED_AT).map(entry).collect();
+    let mut fds: [PollFd<'_>; NUMBERS] = std::array::from_fn(|index| entry(FIRST + index as i32));
     let polled = side.call(&mut Call::Poll { fds: &mut fds, timeout: Some(Duration::ZERO) });
     if !matches!(polled, Some(Ok(_))) {
         return;
     }
-    for (number, entry) in (3..LOOKED_AT).zip(&fds) {
+    let mut bytes = Vec::with_capacity(NUMBERS * ENTRY);
+    for (number, entry) in (FIRST..).zip(&fds) {
         let revents = entry.revents;
         if revents == Readiness::NVAL {
             continue;
         }
-        let mut sizes = [0; 2];
-        if revents.bits() != PLAIN_FILE {
-            for (size, request) in sizes.iter_mut().zip([SIOCINQ, SIOCOUTQ]) {
-                let mut value = 0;
-                let mut call = Call::Ioctl { fd: fd(number), request, value: &mut value };
-                *size = match side.call(&mut call) {
-                    Some(Err(errno)) => -errno.raw(),
-                    _ => value,
-                };
-            }
-        }
+        let is_asked = touched.is_none_or(|touched| touched.contains(&number));
+        let sizes = match is_asked && revents.bits() != PLAIN_FILE {
+            true => [SIOCINQ, SIOCOUTQ].map(|request| size(side, number, request)),
+            false => [NOT_ASKED; 2],
+        };
         bytes.push(number as u8);
         bytes.extend_from_slice(&revents.bits().to_ne_bytes());
         bytes.extend_from_slice(&sizes[0].to_ne_bytes());
         bytes.extend_from_slice(&sizes[1].to_ne_bytes());
     }
     answer.push(Tag::After, bytes);
+}
+
+fn size(side: &mut dyn Side, number: i32, request: u32) -> i32 {
+    let mut value = 0;
+    match side.call(&mut Call::Ioctl { fd: fd(number), request, value: &mut value }) {
+        Some(Err(errno)) => -errno.raw(),
+        _ => value,
+    }
 }
 
 type Result_ = Option<Result<usize, Errno>>;

@@ -167,13 +167,29 @@ pub struct Program {
     pub cargo: i32,
     /// The steps.
     pub steps: Vec<Step>,
+    /// Whether the sizes of all queues are looked at after every step: slow, and tells at which step
+    /// a difference arose. Else after every [`LOOKED_AROUND_EVERY`]th, and of what the step used.
+    pub looks_around: bool,
 }
+
+/// Steps from one look at everything to the next.
+pub(super) const LOOKED_AROUND_EVERY: usize = 8;
 
 impl Program {
     /// How many calls it makes.
     pub fn calls(&self) -> usize {
         self.steps.len()
     }
+
+    /// Whether the sizes of all queues are looked at after the step with this index.
+    pub(super) fn looks_around_after(&self, index: usize) -> bool {
+        self.looks_around || looks_around_after(index)
+    }
+}
+
+/// Whether the sizes of all queues are looked at after a step of any program.
+pub(super) fn looks_around_after(index: usize) -> bool {
+    index % LOOKED_AROUND_EVERY == LOOKED_AROUND_EVERY - 1
 }
 
 impl Request {

@@ -6,6 +6,7 @@ use afunix::options::option_name;
 
 use super::answer::{Answer, Tag};
 use super::compare::{Pairs, first_difference};
+use super::perform::{ENTRY, NOT_ASKED};
 use super::program::{Control, Name, Program, ReceiveBy, Request, SendBy, Slot};
 use super::{Failure, Found, Runner};
 
@@ -80,8 +81,9 @@ fn show_field(tag: Tag, bytes: &[u8], other: &[u8]) -> String {
         }
         Tag::After => {
             // Only the descriptors that differ.
-            let differs = |entry: &&[u8]| !other.chunks(11).any(|of| of == *entry);
-            let entries: Vec<String> = bytes.chunks(11).filter(differs).map(show_after).collect();
+            let differs = |entry: &&[u8]| !other.chunks(ENTRY).any(|of| of == *entry);
+            let entries: Vec<String> =
+                bytes.chunks(ENTRY).filter(differs).map(show_after).collect();
             format!("afterwards {}", entries.join(", "))
         }
         Tag::Data => {
@@ -99,7 +101,10 @@ fn show_after(entry: &[u8]) -> String {
     let word = |at: usize| entry[at..].first_chunk::<4>().map_or(0, |w| i32::from_ne_bytes(*w));
     let mask = i16::from_ne_bytes([entry[1], entry[2]]);
     let mask = afunix::Readiness::from_bits_retain(mask);
-    format!("fd {}: poll {mask:?} inq {} outq {}", entry[0], word(3), word(7))
+    match (word(3), word(7)) {
+        (NOT_ASKED, _) => format!("fd {}: poll {mask:?}", entry[0]),
+        (inq, outq) => format!("fd {}: poll {mask:?} inq {inq} outq {outq}", entry[0]),
+    }
 }
 
 fn show_slot(slot: Slot) -> String {

@@ -1,7 +1,7 @@
 //! Shrinking a program that diverges, as long as it still shows the same difference.
 
 use super::program::{Control, Name, Piece, Program, ReceiveBy, Request, Room, SendBy, Slot, Step};
-use super::{Found, Runner, Summary};
+use super::{Found, Runner};
 
 /// Programs that shrinking may run.
 const BUDGET: u64 = 4000;
@@ -56,7 +56,7 @@ impl Shrinker<'_> {
         }
         self.runs += 1;
         (self.progress)(self.runs);
-        match self.runner.run(program, &mut Summary::default()) {
+        match self.runner.run(program) {
             Ok(Some(found)) => {
                 // Seconds, where others take a millisecond.
                 let has_hung = found.what.contains("Hung");

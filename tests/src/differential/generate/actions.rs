@@ -13,7 +13,8 @@ const CROWDED: usize = 16;
 impl Maker<'_> {
     /// One of the things that programs do, by weight.
     pub(super) fn anything(&mut self) {
-        if self.facts().len() > CROWDED {
+        self.state.process = self.process;
+        if self.state.open() > CROWDED {
             let fd = self.any();
             self.add(Request::Close { fd });
         }
