@@ -197,7 +197,13 @@ impl Runner {
         summary: &mut Summary,
     ) -> Result<(Program, Option<Found>), Failure> {
         let prefix = self.kernel.fresh_prefix();
-        let (program, model) = generate::program(random, &self.profile, &prefix, self.kernel.user);
+        let setting = generate::Setting {
+            profile: &self.profile,
+            prefix: &prefix,
+            user: self.kernel.user,
+            number: summary.programs,
+        };
+        let (program, model) = generate::program(random, &setting);
         let kernel = self.kernel.run(&program, &model, &prefix)?;
         let both = Both { model, kernel };
         let found = compare::first_difference(&program, &both);

@@ -22,6 +22,10 @@ pub(super) enum Tag {
     Value,
     /// A number filled by ioctl.
     Number,
+    /// The length of each message of many, 8 bytes each.
+    Lengths,
+    /// The names in a directory, sorted, each with its type in 4 bytes and a NUL.
+    Entries,
     /// Mode, links, owner, group, size.
     Stat,
     /// Masks of poll.
@@ -30,7 +34,7 @@ pub(super) enum Tag {
     After,
 }
 
-const TAGS: [Tag; 11] = [
+const TAGS: [Tag; 13] = [
     Tag::Result,
     Tag::Data,
     Tag::Name,
@@ -39,6 +43,8 @@ const TAGS: [Tag; 11] = [
     Tag::Pair,
     Tag::Value,
     Tag::Number,
+    Tag::Lengths,
+    Tag::Entries,
     Tag::Stat,
     Tag::Events,
     Tag::After,
@@ -76,6 +82,12 @@ impl Answer {
     pub(super) fn field(&self, tag: Tag) -> Option<&[u8]> {
         let found = self.fields.iter().find(|(of, _)| *of == tag)?;
         Some(&found.1)
+    }
+
+    /// All fields with this tag.
+    pub(super) fn all(&self, tag: Tag) -> impl Iterator<Item = &[u8]> {
+        let found = self.fields.iter().filter(move |(of, _)| *of == tag);
+        found.map(|(_, bytes)| &bytes[..])
     }
 
     pub(super) fn encode(&self, bytes: &mut Vec<u8>) {

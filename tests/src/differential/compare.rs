@@ -7,11 +7,14 @@
 use std::collections::BTreeMap;
 
 use afunix::control::SCM_CREDENTIALS;
-use afunix::options::SO_PEERCRED;
+use afunix::options::*;
 
 use super::answer::{Answer, Tag};
 use super::program::{Program, Request};
 use super::{Both, Found};
+
+/// Control messages that tell a time.
+const TIMES: [i32; 4] = [SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW];
 
 /// The first step whose answers differ.
 pub(super) fn first_difference(program: &Program, both: &Both) -> Option<Found> {
@@ -70,7 +73,13 @@ impl Pairs {
             let of_model = model.fields.get(index).map_or(&[][..], |(_, bytes)| bytes);
             match tag {
                 Tag::Name => self.translate_name(&mut bytes[4..], of_model.get(4..).unwrap_or(&[])),
-                Tag::Control => self.translate_control(&mut bytes[4..]),
+                Tag::Control => {
+                    translate_times(&mut bytes[4..], of_model.get(4..).unwrap_or(&[]));
+                    self.translate_control(&mut bytes[4..]);
+                }
+                Tag::Value if is_drawn(request) && bytes.len() == of_model.len() => {
+                    bytes.copy_from_slice(of_model);
+                }
                 Tag::Value if is_peercred(request) => self.translate_pid(&mut bytes[4..]),
                 _ => {}
             }
@@ -120,6 +129,26 @@ impl Pairs {
             }
         }
     }
+}
+
+/// Puts the model's time in the place of the kernel's, where both have one.
+fn translate_times(kernel: &mut [u8], model: &[u8]) {
+    let mut at = 0;
+    while let (Some(header), Some(of_model)) = (kernel.get(at..at + 16), model.get(at..at + 16)) {
+        let len = usize::from_ne_bytes(*header.first_chunk().expect("8 of 16 bytes"));
+        let kind = i32::from_ne_bytes(*header[12..].first_chunk().expect("4 of 16 bytes"));
+        let end = at + len.clamp(16, kernel.len() - at);
+        if TIMES.contains(&kind) && header == of_model && end <= model.len() {
+            kernel[at + 16..end].copy_from_slice(&model[at + 16..end]);
+        }
+        at = end.next_multiple_of(8);
+    }
+}
+
+/// Options whose value is a number of the kernel's choice.
+fn is_drawn(request: &Request) -> bool {
+    let drawn = [SO_COOKIE, SO_NETNS_COOKIE];
+    matches!(request, Request::Getsockopt { option, .. } if drawn.contains(option))
 }
 
 fn is_peercred(request: &Request) -> bool {

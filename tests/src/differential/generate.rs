@@ -6,6 +6,9 @@
 
 mod actions;
 mod arguments;
+mod files;
+mod messages;
+mod situations;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,32 +16,54 @@ use afunix_model::profile::Profile;
 use rand_core::RngCore;
 
 use super::model::{self, CHECKED_EVERY, Done, Fact, State};
+use super::perform::LOOKED_AT;
 use super::program::*;
 
 /// Steps of a program, about.
 const LENGTH: usize = 160;
-/// The user that a process becomes.
-const STRANGER: u32 = 54321;
+/// One round of calls in so many begins with a situation.
+const SITUATION_EVERY: usize = 6;
+/// The users that processes become: two for each program, so that what one program leaves in flight
+/// is not counted against the next (CMSG 4).
+const STRANGERS: std::ops::Range<u32> = 50_000..60_000;
+/// A group that some processes have in common.
+const COMMON: u32 = 777;
+/// RLIMIT_NOFILE of a program, but where it is narrowed for a while.
+const TABLE: u32 = LOOKED_AT as u32;
 /// Where descriptors go that nothing uses.
 const UNUSED: u16 = u16::MAX - 20;
 const NONBLOCK: i32 = 0o4000;
 const CLOEXEC: i32 = 0o2000000;
 const DONTWAIT: i32 = 0x40;
+const OOB: i32 = 1;
 const KINDS: [i32; 3] = [1, 2, 5];
 
+/// What a program is made for.
+pub(super) struct Setting<'a> {
+    pub(super) profile: &'a Profile,
+    /// What stands before its abstract names.
+    pub(super) prefix: &'a [u8],
+    /// Who runs it.
+    pub(super) user: u32,
+    /// Its number in the run.
+    pub(super) number: u64,
+}
+
 /// Makes a program, and tells what the model made of it.
-pub(super) fn program(
-    random: &mut dyn RngCore,
-    profile: &Profile,
-    prefix: &[u8],
-    user: u32,
-) -> (Program, model::Ran) {
+pub(super) fn program(random: &mut dyn RngCore, setting: &Setting<'_>) -> (Program, model::Ran) {
+    let Setting { profile, prefix, user, number } = *setting;
+    let span = u64::from(STRANGERS.end - STRANGERS.start) / 2;
+    let stranger = STRANGERS.start + 2 * (number % span) as u32;
     let cargo = KINDS[random.next_u32() as usize % KINDS.len()];
     let empty =
         Program { processes: 1, before_fork: 0, cargo, steps: Vec::new(), looks_around: false };
     let mut maker = Maker {
         random,
         is_root: user == 0,
+        stranger,
+        cargo,
+        focus: Vec::new(),
+        depths: vec![0; 8],
         state: State::new(profile.clone(), &empty, prefix, user),
         broken: None,
         steps: Vec::new(),
@@ -47,24 +72,32 @@ pub(super) fn program(
         next_slot: 0,
         process: 0,
     };
-    maker.add(Request::Limit { descriptors: 26 });
+    maker.add(Request::Limit { descriptors: TABLE });
     let into = maker.slot();
     assert_eq!(into, CARGO_FILE, "the first slot is the file");
     maker.add(Request::Open { path: "f1", flags: 0o102, mode: 0o644, into });
     for _ in 0..maker.below(5) {
         maker.anything();
     }
+    if maker.one_in(3) {
+        maker.situation();
+    }
     let before_fork = maker.steps.len();
     let processes = maker.pick(&[1, 1, 2, 2, 2, 3]);
     maker.state.fork(processes);
-    if maker.is_root && maker.one_in(3) {
-        maker.process = processes - 1;
-        maker.add(Request::Become { user: STRANGER });
+    for process in 1..processes {
+        maker.process = process;
+        if maker.is_root && maker.one_in(2) {
+            maker.become_a_stranger(process as u32 - 1);
+        }
     }
     let length = LENGTH / 2 + maker.below(LENGTH);
     // A few calls are left out: this many rounds bring enough.
     for _ in 0..length {
         maker.process = maker.below(processes);
+        if maker.one_in(SITUATION_EVERY) {
+            maker.situation();
+        }
         for _ in 0..1 + maker.below(9) {
             maker.anything();
         }
@@ -111,6 +144,14 @@ impl Pick {
 struct Maker<'r> {
     random: &'r mut dyn RngCore,
     is_root: bool,
+    /// The first of the users that processes become.
+    stranger: u32,
+    /// [`Program::cargo`].
+    cargo: i32,
+    /// Slots that the present situation is about.
+    focus: Vec<u16>,
+    /// How far below the program's directory each process's working directory is.
+    depths: Vec<usize>,
     state: State<'r>,
     /// What the model said when it panicked: no more steps are made.
     broken: Option<String>,
@@ -165,8 +206,13 @@ impl Maker<'_> {
     }
 
     fn slot(&mut self) -> u16 {
-        self.next_slot += 1;
-        self.next_slot - 1
+        self.slots(1)
+    }
+
+    /// The first of so many fresh slots.
+    fn slots(&mut self, count: u16) -> u16 {
+        self.next_slot += count;
+        self.next_slot - count
     }
 
     /// A slot of this kind if there is one, else any; and now and then something else altogether.
@@ -176,6 +222,14 @@ impl Maker<'_> {
             1 if self.one_in(3) => return (Slot::Negative, 0),
             2 => return (Slot::Made(self.random.next_u32() as u16 % (self.next_slot + 2)), 0),
             _ => {}
+        }
+        if !self.focus.is_empty() && self.one_in(2) {
+            let focus = std::mem::take(&mut self.focus);
+            let fact = self.search(|fact| focus.contains(&fact.slot) && what.fits(fact));
+            self.focus = focus;
+            if let Some(fact) = fact {
+                return (Slot::Made(fact.slot), fact.kind);
+            }
         }
         let what = if self.one_in(10) { Pick::Any } else { what };
         let fact = self.search(|fact| what.fits(fact));
@@ -207,6 +261,16 @@ impl Maker<'_> {
     }
 }
 
+impl Maker<'_> {
+    /// The acting process stops being root, with groups that it may share with others.
+    fn become_a_stranger(&mut self, index: u32) {
+        let user = self.stranger + index % 2;
+        let group = self.pick(&[user, user, COMMON]);
+        let groups = self.pick(&[vec![], vec![COMMON], vec![COMMON, 5, user], (1..40).collect()]);
+        self.add(Request::Become { user, group, groups });
+    }
+}
+
 /// Only calls of sockets are made on the console: what it is on the kernel is none of our affair.
 fn off_the_console(mut request: Request) -> Request {
     match &mut request {
@@ -220,6 +284,7 @@ fn off_the_console(mut request: Request) -> Request {
         | Request::Ioctl { fd, .. }
         | Request::Lseek { fd, .. }
         | Request::Fstat { fd }
+        | Request::Getdents { fd }
         | Request::Fchmod { fd, .. }
             if *fd == Slot::Console =>
         {

@@ -77,12 +77,18 @@ impl Kernel {
             before_fork: steps.iter().filter(|step| **step < program.before_fork).count(),
             limit_secs: LIMIT_SECS,
         };
-        let place = self.directory.join(self.programs.to_string());
-        std::fs::create_dir(&place)?;
+        let top = self.directory.join(self.programs.to_string());
+        let place = top.join("up").join("program");
+        std::fs::create_dir_all(&place)?;
         std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777))?;
+        let user = self.user;
         let setup = || {
             std::env::set_current_dir(&place).expect("the program's directory");
             let _ = afunix_kernel_backend::Kernel.call(&mut Call::Umask { mask: 0o022 });
+            if user == 0 {
+                let call = &mut Call::Setids { uid: 0, gid: 0, groups: &[] };
+                let _ = afunix_kernel_backend::Kernel.call(call);
+            }
         };
         let perform_turn = |turn: Turn, bytes: &mut Vec<u8>| {
             let step = steps[turn.index];
@@ -98,7 +104,7 @@ impl Kernel {
             answer.encode(bytes);
         };
         let outcome = self.workers.run(plan, &setup, &perform_turn);
-        std::fs::remove_dir_all(&place)?;
+        std::fs::remove_dir_all(&top)?;
         let outcome = outcome?;
         let mut done = vec![None; model.done.len()];
         for (step, answer) in steps.iter().zip(&outcome.answers) {

@@ -97,6 +97,8 @@ pub(super) struct State<'a> {
     by_number: Vec<BTreeMap<i32, u16>>,
     /// How many descriptors are open after a process's last step.
     open: Vec<usize>,
+    /// One more than the highest number that is open after a process's last step.
+    highest: Vec<usize>,
     /// Index of the process that acts.
     pub(super) process: usize,
     cargo: i32,
@@ -112,6 +114,7 @@ impl<'a> State<'a> {
             slots: vec![BTreeMap::new()],
             by_number: vec![BTreeMap::new()],
             open: vec![0],
+            highest: vec![3],
             process: 0,
             cargo: program.cargo,
             prefix,
@@ -119,8 +122,9 @@ impl<'a> State<'a> {
         };
         // The kernel's directory is the program's own, and its table holds 0 to 2.
         state.call(&mut Call::Umask { mask: 0 });
-        state.call(&mut Call::Mkdir { path: b"/program", mode: 0o777 });
-        state.call(&mut Call::Chdir { path: b"/program" });
+        state.call(&mut Call::Mkdir { path: b"/up", mode: 0o755 });
+        state.call(&mut Call::Mkdir { path: b"/up/program", mode: 0o777 });
+        state.call(&mut Call::Chdir { path: b"/up/program" });
         state.call(&mut Call::Umask { mask: 0o022 });
         if user != 0 {
             let call = &mut Call::Setids { uid: user, gid: user, groups: &[] };
@@ -137,6 +141,7 @@ impl<'a> State<'a> {
             self.slots.push(self.slots[0].clone());
             self.by_number.push(self.by_number[0].clone());
             self.open.push(self.open[0]);
+            self.highest.push(self.highest[0]);
         }
     }
 
@@ -167,6 +172,8 @@ impl<'a> State<'a> {
         look(self, &mut answer, (!looks_around).then_some(&touched));
         let after = answer.field(Tag::After).unwrap_or(&[]);
         self.open[self.process] = after.len() / ENTRY;
+        let last = after.chunks_exact(ENTRY).next_back();
+        self.highest[self.process] = last.map_or(3, |entry| usize::from(entry[0]) + 1);
         Some(Done { numbers, answer })
     }
 
@@ -181,6 +188,11 @@ impl<'a> State<'a> {
             Slot::Console => 0,
             Slot::Negative => -1,
         }
+    }
+
+    /// One more than the highest number that the acting process had open after its last step.
+    pub(super) fn highest(&self) -> usize {
+        self.highest[self.process]
     }
 
     /// The numbers that the acting process was given, in order, each with the last slot for it.

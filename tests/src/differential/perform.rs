@@ -1,21 +1,19 @@
 //! Performing a request: the same code on both sides, so that a difference is one of the calls.
 
-use std::sync::OnceLock;
+mod message;
+
 use std::time::Duration;
 
-use afunix::call::{Fcntl, OptionOut, Stat};
-use afunix::control::{self, ControlOut, RawControl};
-use afunix::options::{SIOCINQ, SIOCOUTQ};
-use afunix::{
-    Call, Errno, Limits, NameOut, OpenFlags, PollFd, RawName, Readiness, RecvFlags, Segment,
-    SegmentMut, SendFlags, SocketFlags, Ucred,
-};
+use afunix::call::{DirEntry, Fcntl, OptionOut, Stat};
+use afunix::control::{self, SCM_PIDFD, SCM_RIGHTS};
+use afunix::options::{SIOCINQ, SIOCOUTQ, SO_PEERPIDFD};
+use afunix::{Call, Errno, Limits, NameOut, OpenFlags, PollFd, RawName, Readiness, SocketFlags};
 
 use super::answer::{Answer, Tag};
-use super::program::{
-    Control, Name, PathCall, Piece, ReceiveBy, Request, Room, SendBy, Slot, Want,
-};
-use crate::raw::{control as raw_control, fd};
+use super::program::{Name, PathCall, Request, Slot, Want};
+use crate::raw::fd;
+pub(super) use message::pattern;
+use message::{receive, receive_many, send, send_many};
 
 /// The first number that is looked at after every step.
 const FIRST: i32 = 3;
@@ -26,8 +24,6 @@ const NUMBERS: usize = (LOOKED_AT - FIRST) as usize;
 pub(super) const ENTRY: usize = 11;
 /// Stands for a size that was not asked for.
 pub(super) const NOT_ASKED: i32 = i32::MIN;
-/// No message of a program is longer.
-const LONGEST: usize = 1 << 20;
 /// What poll says of a file that is no socket.
 const PLAIN_FILE: i16 = 0x145;
 /// What poll is asked for.
@@ -55,6 +51,13 @@ pub(super) fn perform(side: &mut dyn Side, request: &Request) -> Option<Answer> 
         Request::Receive { fd, by, data, flags, .. } => {
             receive(side, *fd, *by, data, *flags, &mut answer)?
         }
+        Request::SendMany { fd, messages, flags } => {
+            send_many(side, *fd, messages, *flags, &mut answer)?
+        }
+        Request::ReceiveMany { fd, messages, flags, timeout, .. } => {
+            let timeout = timeout.map(Duration::from_millis);
+            receive_many(side, *fd, messages, *flags, timeout, &mut answer)?
+        }
         Request::Path { path, call } => by_path(side, path, *call, &mut answer)?,
         _ => simple(side, request, &mut answer)?,
     };
@@ -66,20 +69,27 @@ pub(super) fn perform(side: &mut dyn Side, request: &Request) -> Option<Answer> 
 pub(super) fn made(request: &Request, answer: &Answer) -> Vec<(u16, i32)> {
     let Ok(result) = answer.result() else { return Vec::new() };
     match request {
-        Request::Socketpair { into, .. } => {
-            let pair = answer.field(Tag::Pair).expect("a socketpair has two numbers");
+        Request::Socketpair { into, .. } | Request::Pipe { into, .. } => {
+            let pair = answer.field(Tag::Pair).expect("a pair has two numbers");
             into.iter().copied().zip(words(pair)).collect()
         }
-        Request::Receive { into, .. } => {
-            let control = answer.field(Tag::Control).unwrap_or(&[0; 4]);
-            let all = control::messages(&control[4..]).map_while(Result::ok);
-            let rights = all.filter(|message| message.kind == control::SCM_RIGHTS);
-            let numbers = rights.flat_map(|message| words(message.data));
-            (*into..).zip(numbers).collect()
+        Request::Receive { into, .. } | Request::ReceiveMany { into, .. } => {
+            let all = answer.all(Tag::Control);
+            let all =
+                all.flat_map(|control| control::messages(&control[4..]).map_while(Result::ok));
+            let made = all.filter(|one| matches!(one.kind, SCM_RIGHTS | SCM_PIDFD));
+            let numbers = made.flat_map(|message| words(message.data));
+            // RCMSG 10: in place of a pidfd there may be an error.
+            (*into..).zip(numbers.filter(|number| *number >= 0)).collect()
+        }
+        Request::Getsockopt { option: SO_PEERPIDFD, into, .. } => {
+            let value = answer.field(Tag::Value).unwrap_or(&[0; 4]);
+            words(&value[4..]).map(|number| (*into, number)).collect()
         }
         Request::Fcntl { into, command: Fcntl::Dupfd(_) | Fcntl::DupfdCloexec(_), .. }
         | Request::Socket { into, .. }
         | Request::Accept { into, .. }
+        | Request::Eventfd { into, .. }
         | Request::Dup { into, .. }
         | Request::Dup2 { into, .. }
         | Request::Dup3 { into, .. }
@@ -144,6 +154,12 @@ fn simple(side: &mut dyn Side, request: &Request, answer: &mut Answer) -> Result
             answer.push(Tag::Pair, fds.map(i32::to_ne_bytes).concat());
             result
         }
+        Request::Pipe { flags, .. } => {
+            let (flags, mut fds) = (OpenFlags::from_bits_retain(*flags), [-1; 2]);
+            let result = side.call(&mut Call::Pipe2 { flags, fds: &mut fds })?;
+            answer.push(Tag::Pair, fds.map(i32::to_ne_bytes).concat());
+            result
+        }
         Request::Bind { fd: slot, name } => {
             let (fd, bytes) = (fd(side.number(*slot)), name_bytes(side, name));
             side.call(&mut Call::Bind { fd, name: raw_name(name, &bytes) })?
@@ -179,7 +195,7 @@ fn simple(side: &mut dyn Side, request: &Request, answer: &mut Answer) -> Result
             let fd = fd(side.number(*slot));
             side.call(&mut Call::Shutdown { fd, how: *how })?
         }
-        Request::Getsockopt { fd: slot, level, option, len } => {
+        Request::Getsockopt { fd: slot, level, option, len, .. } => {
             let (fd, level, option) = (fd(side.number(*slot)), *level, *option);
             let mut buffer = [0; 64];
             let mut value = OptionOut { buffer: &mut buffer, len: *len };
@@ -223,6 +239,16 @@ fn simple(side: &mut dyn Side, request: &Request, answer: &mut Answer) -> Result
             push_stat(answer, &stat);
             result
         }
+        Request::Getdents { fd: slot } => {
+            let (fd, mut entries) = (fd(side.number(*slot)), Vec::new());
+            let result = side.call(&mut Call::Getdents { fd, entries: &mut entries })?;
+            // In which order they come is the file system's affair.
+            entries.sort();
+            let entry =
+                |entry: &DirEntry| [&entry.file_type.to_ne_bytes()[..], &entry.name, &[0]].concat();
+            answer.push(Tag::Entries, entries.iter().flat_map(entry).collect());
+            result
+        }
         _ => on_descriptors(side, request)?,
     })
 }
@@ -246,12 +272,14 @@ fn on_descriptors(side: &mut dyn Side, request: &Request) -> Result_ {
             let flags = OpenFlags::from_bits_retain(*flags);
             Call::Open { path: path.as_bytes(), flags, mode: *mode }
         }
+        Request::Eventfd { count, flags, .. } => Call::Eventfd2 { count: *count, flags: *flags },
+        Request::Chdir { path } => Call::Chdir { path: path.as_bytes() },
         Request::Umask { mask } => Call::Umask { mask: *mask },
         Request::Limit { descriptors } => {
             let new = Some(Limits { descriptors: *descriptors });
             return side.call(&mut Call::Prlimit { new, old: &mut Limits::default() });
         }
-        Request::Become { user } => Call::Setids { uid: *user, gid: *user, groups: &[] },
+        Request::Become { user, group, groups } => Call::Setids { uid: *user, gid: *group, groups },
         other => unreachable!("{} has out-fields", other.name()),
     };
     side.call(&mut call)
@@ -287,153 +315,6 @@ fn by_path(side: &mut dyn Side, path: &str, call: PathCall, answer: &mut Answer)
     Some(result)
 }
 
-/// Bytes that tell where they stand. To be asked for once before any worker is forked: a fork while
-/// another thread makes them would wait for that thread for ever.
-pub(super) fn pattern() -> &'static [u8] {
-    static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
-    let byte = |place: usize| (b'a' + (place % 26) as u8) ^ ((place / 26) as u8 & 0x20);
-    PATTERN.get_or_init(|| (0..LONGEST).map(byte).collect())
-}
-
-/// The bytes of a piece: they tell where they came from in the message.
-fn contents(pieces: &[Piece]) -> Vec<Vec<u8>> {
-    let pattern = pattern();
-    let mut start = 0;
-    let mut all = Vec::with_capacity(pieces.len());
-    for piece in pieces {
-        let len = if piece.faults { 0 } else { piece.len };
-        all.push(pattern[start..start + len].to_vec());
-        start += piece.len;
-    }
-    all
-}
-
-fn segment<'b>(piece: &Piece, bytes: &'b [u8]) -> Segment<'b> {
-    if piece.faults { Segment::Fault(piece.len) } else { Segment::Bytes(bytes) }
-}
-
-fn send(side: &mut dyn Side, slot: Slot, by: &SendBy, data: &[Piece], flags: i32) -> Result_ {
-    let number = side.number(slot);
-    let (fd, flags) = (fd(number), SendFlags::from_bits_retain(flags));
-    let bytes = contents(data);
-    let segments: Vec<Segment<'_>> = data.iter().zip(&bytes).map(|(p, b)| segment(p, b)).collect();
-    let first = segments.first().copied().unwrap_or(Segment::Bytes(&[]));
-    match by {
-        SendBy::Write => side.call(&mut Call::Write { fd, data: first, progress: 0 }),
-        SendBy::Writev => side.call(&mut Call::Writev { fd, data: &segments, progress: 0 }),
-        SendBy::Sendto(name) => {
-            let bytes = name_bytes(side, name);
-            let name = raw_name(name, &bytes);
-            side.call(&mut Call::Sendto { fd, data: first, flags, name, progress: 0 })
-        }
-        SendBy::Sendmsg(name, control) => {
-            let bytes = name_bytes(side, name);
-            let name = raw_name(name, &bytes);
-            let control = control_bytes(side, control, number);
-            let control = if control.is_empty() { RawControl::NONE } else { raw_control(&control) };
-            let data = &segments[..];
-            side.call(&mut Call::Sendmsg { fd, name, data, control, flags, progress: 0 })
-        }
-    }
-}
-
-fn control_bytes(side: &mut dyn Side, messages: &[Control], carrier: i32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for message in messages {
-        match message {
-            Control::Rights(slots) => {
-                let numbers =
-                    slots.iter().flat_map(|slot| side.cargo(*slot, carrier).to_ne_bytes());
-                let numbers: Vec<u8> = numbers.collect();
-                control::push_message(
-                    &mut bytes,
-                    control::SOL_SOCKET,
-                    control::SCM_RIGHTS,
-                    &numbers,
-                );
-            }
-            Control::Credentials { process, uid, gid } => {
-                let own = Ucred { pid: side.pid(*process), uid: *uid, gid: *gid }.to_bytes();
-                let kind = control::SCM_CREDENTIALS;
-                control::push_message(&mut bytes, control::SOL_SOCKET, kind, &own);
-            }
-            Control::Raw(raw) => bytes.extend_from_slice(raw),
-        }
-    }
-    bytes
-}
-
-fn receive(
-    side: &mut dyn Side,
-    slot: Slot,
-    by: ReceiveBy,
-    data: &[Piece],
-    flags: i32,
-    answer: &mut Answer,
-) -> Result_ {
-    let (fd, flags) = (fd(side.number(slot)), RecvFlags::from_bits_retain(flags));
-    let room = |piece: &Piece| vec![0; if piece.faults { 0 } else { piece.len }];
-    let mut buffers: Vec<Vec<u8>> = data.iter().map(room).collect();
-    let segment = |(piece, buffer): (&Piece, _)| match piece.faults {
-        true => SegmentMut::Fault(piece.len),
-        false => SegmentMut::Bytes(buffer),
-    };
-    let mut segments: Vec<SegmentMut<'_>> =
-        data.iter().zip(buffers.iter_mut().map(Vec::as_mut_slice)).map(segment).collect();
-    let mut name = NameOut::nothing();
-    let result = match by {
-        ReceiveBy::Read => {
-            let data = segments.drain(..).next().unwrap_or(SegmentMut::Fault(0));
-            side.call(&mut Call::Read { fd, data, progress: 0 })?
-        }
-        ReceiveBy::Readv => side.call(&mut Call::Readv { fd, data: &mut segments, progress: 0 })?,
-        ReceiveBy::Recvfrom(want) => {
-            name = NameOut::with(want);
-            let data = segments.drain(..).next().unwrap_or(SegmentMut::Fault(0));
-            side.call(&mut Call::Recvfrom { fd, data, flags, name: &mut name, progress: 0 })?
-        }
-        ReceiveBy::Recvmsg(want, room) => {
-            name = NameOut::with(want);
-            let mut buffer = vec![0; if let Room::Bytes(len) = room { len } else { 0 }];
-            let mut control = match room {
-                Room::Bytes(_) => ControlOut::new(&mut buffer),
-                Room::Fault(len) => ControlOut::fault(len),
-            };
-            let mut flags_out = RecvFlags::empty();
-            let result = side.call(&mut Call::Recvmsg {
-                fd,
-                name: &mut name,
-                data: &mut segments,
-                control: &mut control,
-                flags,
-                flags_out: &mut flags_out,
-                progress: 0,
-            })?;
-            if result.is_ok() {
-                let len = control.len as u32;
-                answer.push(Tag::Control, [&len.to_ne_bytes()[..], control.written()].concat());
-                answer.push(Tag::Flags, flags_out.bits().to_ne_bytes().to_vec());
-            }
-            result
-        }
-    };
-    if let Ok(count) = result {
-        let mut written = Vec::new();
-        for (piece, buffer) in data.iter().zip(&buffers) {
-            let left = count.saturating_sub(written.len());
-            written.extend_from_slice(&buffer[..left.min(buffer.len())]);
-            if piece.faults {
-                break;
-            }
-        }
-        answer.push(Tag::Data, written);
-    }
-    if !matches!(by, ReceiveBy::Read | ReceiveBy::Readv) {
-        push_name(answer, &name);
-    }
-    Some(result)
-}
-
 fn push_name(answer: &mut Answer, name: &NameOut) {
     let reported = name.reported.unwrap_or(-1);
     answer.push(Tag::Name, [&reported.to_ne_bytes()[..], name.written()].concat());
@@ -447,11 +328,15 @@ fn push_stat(answer: &mut Answer, stat: &Stat) {
     answer.push(Tag::Stat, numbers.map(u64::to_ne_bytes).concat());
 }
 
-fn name_bytes(side: &dyn Side, name: &Name) -> Vec<u8> {
+fn name_bytes(side: &mut dyn Side, name: &Name) -> Vec<u8> {
     let family = 1u16.to_ne_bytes();
     match name {
         Name::Path(path) => [&family[..], path.as_bytes(), &[0]].concat(),
         Name::Abstract(index) => [&family[..], &[0], side.prefix(), &[b'0' + index]].concat(),
+        Name::Handle(slot) => {
+            let path = format!("/proc/self/fd/{}", side.number(*slot));
+            [&family[..], path.as_bytes(), &[0]].concat()
+        }
         Name::Raw(bytes) => bytes.clone(),
         Name::None | Name::Null(_) | Name::Fault(_) => Vec::new(),
     }

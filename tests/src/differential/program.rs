@@ -30,6 +30,8 @@ pub enum Name {
     Path(&'static str),
     /// One of the program's abstract names.
     Abstract(u8),
+    /// What a descriptor of the caller's leads to, as a path of /proc/self/fd.
+    Handle(Slot),
     /// Any bytes.
     Raw(Vec<u8>),
 }
@@ -68,6 +70,28 @@ pub enum Room {
     Bytes(usize),
     /// So many bytes that cannot be written.
     Fault(usize),
+}
+
+/// A message of sendmmsg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Whom for.
+    pub name: Name,
+    /// The bytes.
+    pub data: Vec<Piece>,
+    /// Control messages.
+    pub control: Vec<Control>,
+}
+
+/// Room for a message of recvmmsg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// For the sender's name.
+    pub want: Want,
+    /// For the bytes.
+    pub data: Vec<Piece>,
+    /// For control messages.
+    pub room: Room,
 }
 
 /// Which call sends.
@@ -117,34 +141,167 @@ pub enum PathCall {
 /// A call, with slots for descriptors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    Socket { domain: i32, kind: i32, protocol: i32, into: u16 },
-    Socketpair { domain: i32, kind: i32, protocol: i32, into: [u16; 2] },
-    Bind { fd: Slot, name: Name },
-    Listen { fd: Slot, backlog: i32 },
-    Accept { fd: Slot, flags: i32, want: Want, into: u16 },
-    Connect { fd: Slot, name: Name },
-    Sockname { fd: Slot, want: Want },
-    Peername { fd: Slot, want: Want },
-    Shutdown { fd: Slot, how: i32 },
-    Getsockopt { fd: Slot, level: i32, option: i32, len: i32 },
-    Setsockopt { fd: Slot, level: i32, option: i32, value: Vec<u8> },
-    Send { fd: Slot, by: SendBy, data: Vec<Piece>, flags: i32 },
-    Receive { fd: Slot, by: ReceiveBy, data: Vec<Piece>, flags: i32, into: u16 },
-    Close { fd: Slot },
-    Dup { fd: Slot, into: u16 },
-    Dup2 { fd: Slot, new: Slot, into: u16 },
-    Dup3 { fd: Slot, new: Slot, flags: i32, into: u16 },
-    Fcntl { fd: Slot, command: Fcntl, into: u16 },
-    Ioctl { fd: Slot, request: u32, value: i32 },
-    Poll { fds: Vec<(Slot, i16)> },
-    Lseek { fd: Slot, offset: u64 },
-    Fstat { fd: Slot },
-    Fchmod { fd: Slot, mode: u32 },
-    Open { path: &'static str, flags: i32, mode: u32, into: u16 },
-    Path { path: &'static str, call: PathCall },
-    Umask { mask: u32 },
-    Limit { descriptors: u32 },
-    Become { user: u32 },
+    Socket {
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+        into: u16,
+    },
+    Socketpair {
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+        into: [u16; 2],
+    },
+    Bind {
+        fd: Slot,
+        name: Name,
+    },
+    Listen {
+        fd: Slot,
+        backlog: i32,
+    },
+    Accept {
+        fd: Slot,
+        flags: i32,
+        want: Want,
+        into: u16,
+    },
+    Connect {
+        fd: Slot,
+        name: Name,
+    },
+    Sockname {
+        fd: Slot,
+        want: Want,
+    },
+    Peername {
+        fd: Slot,
+        want: Want,
+    },
+    Shutdown {
+        fd: Slot,
+        how: i32,
+    },
+    /// `into`: where a descriptor goes, if the option brings one.
+    Getsockopt {
+        fd: Slot,
+        level: i32,
+        option: i32,
+        len: i32,
+        into: u16,
+    },
+    Setsockopt {
+        fd: Slot,
+        level: i32,
+        option: i32,
+        value: Vec<u8>,
+    },
+    Send {
+        fd: Slot,
+        by: SendBy,
+        data: Vec<Piece>,
+        flags: i32,
+    },
+    Receive {
+        fd: Slot,
+        by: ReceiveBy,
+        data: Vec<Piece>,
+        flags: i32,
+        into: u16,
+    },
+    SendMany {
+        fd: Slot,
+        messages: Vec<Message>,
+        flags: i32,
+    },
+    /// `timeout` is in milliseconds.
+    ReceiveMany {
+        fd: Slot,
+        messages: Vec<Place>,
+        flags: i32,
+        timeout: Option<u64>,
+        into: u16,
+    },
+    Pipe {
+        flags: i32,
+        into: [u16; 2],
+    },
+    Eventfd {
+        count: u32,
+        flags: i32,
+        into: u16,
+    },
+    Close {
+        fd: Slot,
+    },
+    Dup {
+        fd: Slot,
+        into: u16,
+    },
+    Dup2 {
+        fd: Slot,
+        new: Slot,
+        into: u16,
+    },
+    Dup3 {
+        fd: Slot,
+        new: Slot,
+        flags: i32,
+        into: u16,
+    },
+    Fcntl {
+        fd: Slot,
+        command: Fcntl,
+        into: u16,
+    },
+    Ioctl {
+        fd: Slot,
+        request: u32,
+        value: i32,
+    },
+    Poll {
+        fds: Vec<(Slot, i16)>,
+    },
+    Lseek {
+        fd: Slot,
+        offset: u64,
+    },
+    Fstat {
+        fd: Slot,
+    },
+    Getdents {
+        fd: Slot,
+    },
+    Chdir {
+        path: &'static str,
+    },
+    Fchmod {
+        fd: Slot,
+        mode: u32,
+    },
+    Open {
+        path: &'static str,
+        flags: i32,
+        mode: u32,
+        into: u16,
+    },
+    Path {
+        path: &'static str,
+        call: PathCall,
+    },
+    Umask {
+        mask: u32,
+    },
+    Limit {
+        descriptors: u32,
+    },
+    /// For good; only root can.
+    Become {
+        user: u32,
+        group: u32,
+        groups: Vec<u32>,
+    },
 }
 
 /// A call of one process.
@@ -167,8 +324,9 @@ pub struct Program {
     pub cargo: i32,
     /// The steps.
     pub steps: Vec<Step>,
-    /// Whether the sizes of all queues are looked at after every step: slow, and tells at which step
-    /// a difference arose. Else after every [`LOOKED_AROUND_EVERY`]th, and of what the step used.
+    /// Whether the sizes of all queues are looked at after every step: slow, and tells at which
+    /// step a difference arose. Else only those of what the step used, and all after every
+    /// [`LOOKED_AROUND_EVERY`]th.
     pub looks_around: bool,
 }
 
@@ -219,6 +377,10 @@ impl Request {
                 ReceiveBy::Recvfrom(_) => "recvfrom",
                 ReceiveBy::Recvmsg(..) => "recvmsg",
             },
+            Request::SendMany { .. } => "sendmmsg",
+            Request::ReceiveMany { .. } => "recvmmsg",
+            Request::Pipe { .. } => "pipe2",
+            Request::Eventfd { .. } => "eventfd2",
             Request::Close { .. } => "close",
             Request::Dup { .. } => "dup",
             Request::Dup2 { .. } => "dup2",
@@ -228,6 +390,8 @@ impl Request {
             Request::Poll { .. } => "poll",
             Request::Lseek { .. } => "lseek",
             Request::Fstat { .. } => "fstat",
+            Request::Getdents { .. } => "getdents",
+            Request::Chdir { .. } => "chdir",
             Request::Fchmod { .. } => "fchmod",
             Request::Open { .. } => "open",
             Request::Path { call, .. } => call.name(),
@@ -246,26 +410,39 @@ impl Request {
                 each(fd);
                 each(new);
             }
+            Request::Bind { fd, name } | Request::Connect { fd, name } => {
+                each(fd);
+                name.each_slot(each);
+            }
             Request::Send { fd, by, .. } => {
                 each(fd);
-                let SendBy::Sendmsg(_, control) = by else { return };
-                for message in control {
-                    if let Control::Rights(slots) = message {
-                        slots.iter_mut().for_each(&mut *each);
+                match by {
+                    SendBy::Sendto(name) => name.each_slot(each),
+                    SendBy::Sendmsg(name, control) => {
+                        name.each_slot(each);
+                        control.iter_mut().for_each(|message| message.each_slot(each));
                     }
+                    SendBy::Write | SendBy::Writev => {}
+                }
+            }
+            Request::SendMany { fd, messages, .. } => {
+                each(fd);
+                for message in messages {
+                    message.name.each_slot(each);
+                    message.control.iter_mut().for_each(|control| control.each_slot(each));
                 }
             }
             Request::Poll { fds } => fds.iter_mut().for_each(|(slot, _)| each(slot)),
-            Request::Bind { fd, .. }
-            | Request::Listen { fd, .. }
+            Request::Listen { fd, .. }
             | Request::Accept { fd, .. }
-            | Request::Connect { fd, .. }
             | Request::Sockname { fd, .. }
             | Request::Peername { fd, .. }
             | Request::Shutdown { fd, .. }
             | Request::Getsockopt { fd, .. }
             | Request::Setsockopt { fd, .. }
             | Request::Receive { fd, .. }
+            | Request::ReceiveMany { fd, .. }
+            | Request::Getdents { fd }
             | Request::Close { fd }
             | Request::Dup { fd, .. }
             | Request::Fcntl { fd, .. }
@@ -275,11 +452,30 @@ impl Request {
             | Request::Fchmod { fd, .. } => each(fd),
             Request::Socket { .. }
             | Request::Socketpair { .. }
+            | Request::Pipe { .. }
+            | Request::Eventfd { .. }
+            | Request::Chdir { .. }
             | Request::Open { .. }
             | Request::Path { .. }
             | Request::Umask { .. }
             | Request::Limit { .. }
             | Request::Become { .. } => {}
+        }
+    }
+}
+
+impl Name {
+    fn each_slot(&mut self, each: &mut dyn FnMut(&mut Slot)) {
+        if let Name::Handle(slot) = self {
+            each(slot);
+        }
+    }
+}
+
+impl Control {
+    fn each_slot(&mut self, each: &mut dyn FnMut(&mut Slot)) {
+        if let Control::Rights(slots) = self {
+            slots.iter_mut().for_each(each);
         }
     }
 }

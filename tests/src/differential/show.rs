@@ -122,6 +122,7 @@ fn show_name(name: &Name) -> String {
         Name::Fault(len) => format!("BAD, {len}"),
         Name::Path(path) => format!("\"{path}\""),
         Name::Abstract(index) => format!("@{index}"),
+        Name::Handle(slot) => format!("\"/proc/self/fd/{}\"", show_slot(*slot)),
         Name::Raw(bytes) => format!("raw \"{}\" ({})", bytes.escape_ascii(), bytes.len()),
     }
 }
@@ -154,7 +155,7 @@ fn show_request(request: &Request) -> String {
         Request::Accept { fd, flags, want, into } => {
             format!("s{into} = accept4({}, {want:?}, {flags:#x})", show_slot(*fd))
         }
-        Request::Getsockopt { fd, level, option, len } => {
+        Request::Getsockopt { fd, level, option, len, .. } => {
             let option = option_name(*option).map_or(option.to_string(), str::to_owned);
             format!("getsockopt({}, {level}, {option}, {len})", show_slot(*fd))
         }

@@ -3,9 +3,8 @@
 use afunix::call::Fcntl;
 use afunix::options::*;
 
-use super::arguments::{FILES, PATHS, ROOMS};
+use super::arguments::PATHS;
 use super::*;
-use crate::differential::perform::WHOLE;
 
 /// With more descriptors open, every other call is a close.
 const CROWDED: usize = 16;
@@ -18,7 +17,7 @@ impl Maker<'_> {
             let fd = self.any();
             self.add(Request::Close { fd });
         }
-        match self.below(100) {
+        match self.below(112) {
             0..=3 => {
                 let kind = self.socket_kind();
                 let into = self.slot();
@@ -45,23 +44,23 @@ impl Maker<'_> {
                 self.add(Request::Connect { fd, name });
             }
             25..=28 => self.accept(),
-            29..=45 => self.send(),
-            46..=61 => self.receive(),
-            62..=64 => self.burst(),
-            65..=67 => self.drain(),
-            68..=70 => {
+            29..=44 => self.send(),
+            45..=59 => self.receive(),
+            60..=62 => self.burst(),
+            63..=65 => self.drain(),
+            66..=68 => {
                 let all = [Pick::Connected, Pick::Connected, Pick::Listening, Pick::Any];
                 let what = self.pick(&all);
                 let (fd, _) = self.find(what);
                 let how = self.pick(&[0, 1, 1, 2, 0, 1, 2, 3]);
                 self.add(Request::Shutdown { fd, how });
             }
-            71..=75 => {
+            69..=73 => {
                 let fd = self.any();
                 self.add(Request::Close { fd });
             }
-            76..=77 => self.dup(),
-            78..=79 => {
+            74..=75 => self.copy(),
+            76..=77 => {
                 let (fd, want) = (self.any(), self.want());
                 let peer = self.one_in(2);
                 self.add(match peer {
@@ -69,21 +68,52 @@ impl Maker<'_> {
                     false => Request::Sockname { fd, want },
                 });
             }
-            80..=82 => self.get_option(),
-            83..=87 => self.set_option(),
-            88 => {
-                let ((fd, kind), value) = (self.find(Pick::Any), self.pick(&[0, 1, 1]));
-                let request = self.pick(&[SIOCINQ, SIOCOUTQ, SIOCATMARK, FIONBIO, FIONBIO, 0x8906]);
-                // FIONREAD of a file is the file system's.
-                let request = if kind == 0 { FIONBIO } else { request };
-                self.add(Request::Ioctl { fd, request, value });
+            78..=81 => self.get_option(),
+            82..=86 => self.set_option(),
+            87 => self.ioctl(),
+            88..=89 => self.poll(),
+            90..=92 => self.send_many(),
+            93..=95 => self.receive_many(),
+            96..=98 => self.urgent(),
+            99 => self.other_files(),
+            100 => self.handle(),
+            101 if self.one_in(3) => {
+                let descriptors = self.pick(&[TABLE, TABLE, 3, 8, 12, 16]);
+                self.add(Request::Limit { descriptors });
             }
-            89..=90 => self.poll(),
             _ => self.files(),
         }
     }
 
-    fn bind(&mut self, fd: Slot, kind: i32, name: Name) {
+    fn ioctl(&mut self) {
+        let ((fd, kind), value) = (self.find(Pick::Any), self.pick(&[0, 1, 1]));
+        let request = self.pick(&[SIOCINQ, SIOCOUTQ, SIOCATMARK, FIONBIO, FIONBIO, 0x8906]);
+        // FIONREAD of a file is the file system's.
+        let request = if kind == 0 { FIONBIO } else { request };
+        self.add(Request::Ioctl { fd, request, value });
+    }
+
+    /// Files that are no sockets, to be sent and polled together with them.
+    fn other_files(&mut self) {
+        let flags = self.pick(&[NONBLOCK, NONBLOCK, NONBLOCK | CLOEXEC, 0, 1]);
+        let into = self.slots(2);
+        let is_pipe = self.one_in(2);
+        let (count, more) = (self.pick(&[0, 1, 5, u32::MAX]), self.pick(&[0, 1, 2]));
+        self.add(match is_pipe {
+            true => Request::Pipe { flags, into: [into, into + 1] },
+            false => Request::Eventfd { count, flags: flags & !1 | more, into },
+        });
+        let len = self.pick(&[0, 1, 8, 8, 8, 4096, 70_000]);
+        let data = vec![Piece { len, faults: false }];
+        let fd = Slot::Made(self.pick(&[into, into + 1]));
+        let writes = self.one_in(2);
+        self.add(match writes {
+            true => Request::Send { fd, by: SendBy::Write, data, flags: 0 },
+            false => Request::Receive { fd, by: ReceiveBy::Read, data, flags: 0, into: UNUSED },
+        });
+    }
+
+    pub(super) fn bind(&mut self, fd: Slot, kind: i32, name: Name) {
         if self.add(Request::Bind { fd, name: name.clone() }) {
             self.names.push((kind, name));
         }
@@ -95,7 +125,7 @@ impl Maker<'_> {
         self.add(Request::Socketpair { domain: 1, kind, protocol: 0, into });
     }
 
-    fn odd_socket(&mut self) {
+    pub(super) fn odd_socket(&mut self) {
         let domain = 1;
         let kind = self.pick(&[0, 3, 4, 6, 10, 11, 1 | 0x10, 2 | 0x4000_0000, 1, 5]);
         let protocol = self.pick(&[0, 1, 1, 2, -1]);
@@ -129,7 +159,7 @@ impl Maker<'_> {
         }
     }
 
-    fn accept(&mut self) {
+    pub(super) fn accept(&mut self) {
         let what = self.pick(&[Pick::Pending, Pick::Pending, Pick::Pending, Pick::Listening]);
         let (fd, _) = self.find(what);
         let flags = self.pick(&[NONBLOCK, NONBLOCK, NONBLOCK | CLOEXEC, 0, 1]);
@@ -138,100 +168,7 @@ impl Maker<'_> {
         self.add(Request::Accept { fd, flags, want, into });
     }
 
-    fn send(&mut self) {
-        let (fd, kind) = self.find(Pick::Connected);
-        let by = match self.below(10) {
-            0 => SendBy::Write,
-            1 => SendBy::Writev,
-            2..=4 => {
-                let name = self.destination(kind);
-                SendBy::Sendto(name)
-            }
-            _ => {
-                let name = self.destination(kind);
-                let control = self.control();
-                SendBy::Sendmsg(name, control)
-            }
-        };
-        let data =
-            self.pieces(if matches!(by, SendBy::Writev | SendBy::Sendmsg(..)) { 3 } else { 1 });
-        let data = match (&by, data.is_empty()) {
-            (SendBy::Write | SendBy::Sendto(_), true) => vec![Piece { len: 0, faults: false }],
-            _ => data,
-        };
-        let odd = self.pick(&[1, 1, 1, 0x80, 0x8000, 0x100_0000]);
-        let flags = if self.one_in(20) { DONTWAIT | odd } else { DONTWAIT };
-        self.add(Request::Send { fd, by, data, flags });
-    }
-
-    fn destination(&mut self, kind: i32) -> Name {
-        let named = if kind == 2 { self.one_in(2) } else { self.one_in(16) };
-        if named { self.known_name(kind) } else { Name::None }
-    }
-
-    fn receive(&mut self) {
-        let what = self.pick(&[Pick::Readable, Pick::Readable, Pick::Readable, Pick::Connected]);
-        let (fd, _) = self.find(what);
-        let by = match self.below(10) {
-            0..=1 => ReceiveBy::Read,
-            2 => ReceiveBy::Readv,
-            3..=4 => ReceiveBy::Recvfrom(self.want()),
-            _ => {
-                let room = match self.below(16) {
-                    0 => Room::Fault(64),
-                    1..=5 => Room::Bytes(self.pick(&ROOMS)),
-                    _ => Room::Bytes(64),
-                };
-                ReceiveBy::Recvmsg(self.want(), room)
-            }
-        };
-        let many = matches!(by, ReceiveBy::Readv | ReceiveBy::Recvmsg(..));
-        let data = self.pieces(if many { 3 } else { 1 });
-        let data = match data.is_empty() && !many {
-            true => vec![Piece { len: 0, faults: false }],
-            false => data,
-        };
-        let odd = self.pick(&[2, 2, 2, 2, 0x100, 0x20, 0x22, 1, 3, 0x4000_0000, 0x2000, 8]);
-        let flags = if self.one_in(4) { DONTWAIT | odd } else { DONTWAIT };
-        // A message brings up to this many descriptors, one after the other.
-        let into = self.slot();
-        for _ in 1..4 {
-            self.slot();
-        }
-        self.add(Request::Receive { fd, by, data, flags, into });
-    }
-
-    /// Sends the same thing again and again, until memory or the queue is full.
-    fn burst(&mut self) {
-        let (fd, kind) = self.find(Pick::Connected);
-        let named = kind == 2 && self.one_in(2);
-        let name = if named { self.known_name(kind) } else { Name::None };
-        let len = self.pick(&[1, 1, 700, 4000, 16_000, 36_544, 60_000]);
-        let piece = Piece { len, faults: false };
-        for _ in 0..self.pick(&[4, 8, 13, 13]) {
-            let by = SendBy::Sendto(name.clone());
-            let sent = self.add(Request::Send { fd, by, data: vec![piece], flags: DONTWAIT });
-            if !sent && self.one_in(2) {
-                return;
-            }
-        }
-    }
-
-    fn drain(&mut self) {
-        let (fd, _) = self.find(Pick::Readable);
-        let piece = Piece { len: self.pick(&[1, 5000, 100_000]), faults: false };
-        let into = UNUSED;
-        for _ in 0..self.pick(&[2, 5, 12]) {
-            let by = ReceiveBy::Recvfrom(WHOLE);
-            let data = vec![piece];
-            let got = self.add(Request::Receive { fd, by, data, flags: DONTWAIT, into });
-            if !got && self.one_in(2) {
-                return;
-            }
-        }
-    }
-
-    fn dup(&mut self) {
+    pub(super) fn copy(&mut self) {
         let (fd, new) = (self.any(), self.any());
         let into = self.slot();
         let command = match self.below(8) {
@@ -259,56 +196,5 @@ impl Maker<'_> {
             fds.push((self.any(), events));
         }
         self.add(Request::Poll { fds });
-    }
-
-    fn files(&mut self) {
-        let path = if self.one_in(4) { self.pick(&PATHS) } else { self.pick(&FILES) };
-        let mode = self.pick(&[0o644, 0o600, 0o666, 0o777, 0o000, 0o755]);
-        let call = match self.below(22) {
-            0..=2 => PathCall::Mkdir(mode),
-            3 => PathCall::Rmdir,
-            4..=7 => PathCall::Unlink,
-            8..=9 => PathCall::Rename(self.pick(&FILES)),
-            10 => PathCall::Link(self.pick(&FILES)),
-            11 => PathCall::Symlink(self.pick(&FILES)),
-            12..=13 => PathCall::Chmod(mode),
-            14 => PathCall::Chown(self.pick(&[0, STRANGER, u32::MAX]), self.pick(&[0, STRANGER])),
-            15..=16 => PathCall::Stat,
-            17 => PathCall::Lstat,
-            18..=19 => return self.open(path, mode),
-            20 => {
-                let fd = self.any();
-                let request = self.pick(&[
-                    Request::Fstat { fd },
-                    Request::Fchmod { fd, mode },
-                    Request::Lseek { fd, offset: 0 },
-                ]);
-                self.add(request);
-                return;
-            }
-            _ => {
-                let mask = self.pick(&[0o022, 0o022, 0, 0o077, 0o777]);
-                self.add(Request::Umask { mask });
-                return;
-            }
-        };
-        self.add(Request::Path { path, call });
-    }
-
-    fn open(&mut self, path: &'static str, mode: u32) {
-        let access = self.pick(&[0, 1, 2, 2]);
-        let how = self.pick(&[0o100, 0o100, 0o300, 0, 0o2100, 0o1000, 0o200000, 0o10000000]);
-        let into = self.slot();
-        self.add(Request::Open { path, flags: access | how, mode, into });
-        let (fd, piece) =
-            (Slot::Made(into), Piece { len: self.pick(&[1, 10, 5000]), faults: false });
-        if self.one_in(2) {
-            self.add(Request::Send { fd, by: SendBy::Write, data: vec![piece], flags: 0 });
-        }
-        if self.one_in(2) {
-            self.add(Request::Lseek { fd, offset: 0 });
-            let by = ReceiveBy::Read;
-            self.add(Request::Receive { fd, by, data: vec![piece], flags: 0, into: UNUSED });
-        }
     }
 }

@@ -21,6 +21,115 @@ pub(super) const LARGE: [usize; 14] = [
 ];
 pub(super) const ROOMS: [usize; 14] = [0, 8, 15, 16, 19, 20, 24, 27, 28, 32, 40, 56, 64, 128];
 
+const TIMEOUTS: [i32; 4] = [SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW];
+/// Options whose values tell something of a socket's state.
+const READ_OFTEN: [i32; 14] = [
+    SO_ERROR,
+    SO_ERROR,
+    SO_ERROR,
+    SO_SNDBUF,
+    SO_PEERCRED,
+    SO_PEERCRED,
+    SO_PEERNAME,
+    SO_MEMINFO,
+    SO_PEEK_OFF,
+    SO_ACCEPTCONN,
+    SO_PASSRIGHTS,
+    SO_PEERPIDFD,
+    SO_PEERGROUPS,
+    SO_TYPE,
+];
+/// Options that change what other calls do.
+const SET_OFTEN: [i32; 16] = [
+    SO_SNDBUF,
+    SO_SNDBUF,
+    SO_PASSCRED,
+    SO_PASSCRED,
+    SO_PASSRIGHTS,
+    SO_PEEK_OFF,
+    SO_PEEK_OFF,
+    SO_OOBINLINE,
+    SO_INQ,
+    SO_PASSPIDFD,
+    SO_PASSSEC,
+    SO_RCVLOWAT,
+    SO_SNDBUFFORCE,
+    SO_TIMESTAMP,
+    SO_RCVTIMEO,
+    SO_SNDTIMEO,
+];
+/// All options, and numbers that stand for none.
+const OPTIONS: [i32; 68] = [
+    SO_DEBUG,
+    SO_REUSEADDR,
+    SO_TYPE,
+    SO_ERROR,
+    SO_DONTROUTE,
+    SO_BROADCAST,
+    SO_SNDBUF,
+    SO_RCVBUF,
+    SO_KEEPALIVE,
+    SO_OOBINLINE,
+    SO_NO_CHECK,
+    SO_PRIORITY,
+    SO_LINGER,
+    SO_BSDCOMPAT,
+    SO_REUSEPORT,
+    SO_PASSCRED,
+    SO_PEERCRED,
+    SO_RCVLOWAT,
+    SO_SNDLOWAT,
+    SO_RCVTIMEO,
+    SO_SNDTIMEO,
+    SO_BINDTODEVICE,
+    SO_DETACH_FILTER,
+    SO_PEERNAME,
+    SO_TIMESTAMP,
+    SO_ACCEPTCONN,
+    SO_SNDBUFFORCE,
+    SO_RCVBUFFORCE,
+    SO_PASSSEC,
+    SO_TIMESTAMPNS,
+    SO_MARK,
+    SO_TIMESTAMPING,
+    SO_PROTOCOL,
+    SO_DOMAIN,
+    SO_RXQ_OVFL,
+    SO_WIFI_STATUS,
+    SO_PEEK_OFF,
+    SO_NOFCS,
+    SO_LOCK_FILTER,
+    SO_SELECT_ERR_QUEUE,
+    SO_BUSY_POLL,
+    SO_MAX_PACING_RATE,
+    SO_BPF_EXTENSIONS,
+    SO_INCOMING_CPU,
+    SO_CNX_ADVICE,
+    SO_MEMINFO,
+    SO_INCOMING_NAPI_ID,
+    SO_COOKIE,
+    SO_PEERGROUPS,
+    SO_ZEROCOPY,
+    SO_BINDTOIFINDEX,
+    SO_TIMESTAMP_NEW,
+    SO_TIMESTAMPNS_NEW,
+    SO_TIMESTAMPING_NEW,
+    SO_RCVTIMEO_NEW,
+    SO_SNDTIMEO_NEW,
+    SO_PREFER_BUSY_POLL,
+    SO_BUSY_POLL_BUDGET,
+    SO_NETNS_COOKIE,
+    SO_BUF_LOCK,
+    SO_RESERVE_MEM,
+    SO_TXREHASH,
+    SO_RCVMARK,
+    SO_PASSPIDFD,
+    SO_PEERPIDFD,
+    SO_RCVPRIORITY,
+    SO_PASSRIGHTS,
+    9999,
+];
+
 impl Maker<'_> {
     pub(super) fn socket_kind(&mut self) -> i32 {
         let kind = self.pick(&KINDS);
@@ -92,14 +201,10 @@ impl Maker<'_> {
         let mut all = Vec::new();
         for _ in 0..self.pick(&[0, 0, 0, 1, 1, 1, 2]) {
             let message = match self.below(16) {
-                0..=10 => {
-                    let count = self.pick(&[0, 1, 1, 1, 2, 3, 3]);
-                    let slots = (0..count).map(|_| self.any()).collect();
-                    Control::Rights(slots)
-                }
+                0..=10 => self.rights(),
                 11..=13 => {
                     let own = if self.is_root { 0 } else { 1000 };
-                    let ids = [own, own, own, STRANGER, 7, u32::MAX];
+                    let ids = [own, own, self.stranger, self.stranger + 1, 7, u32::MAX];
                     let (uid, gid) = (self.pick(&ids), self.pick(&ids));
                     Control::Credentials { process: self.below(3), uid, gid }
                 }
@@ -109,6 +214,16 @@ impl Maker<'_> {
             all.push(message);
         }
         all
+    }
+
+    pub(super) fn rights(&mut self) -> Control {
+        let count = self.pick(&[0, 1, 1, 1, 1, 2, 2, 3, 3, 10]);
+        let mut slots: Vec<Slot> = (0..count).map(|_| self.any()).collect();
+        if self.one_in(60) {
+            // CMSG 2: the most that a message may have, and one more.
+            slots.resize(self.pick(&[253, 254]), Slot::Made(CARGO_FILE));
+        }
+        Control::Rights(slots)
     }
 
     pub(super) fn raw_control(&mut self) -> Control {
@@ -126,69 +241,31 @@ impl Maker<'_> {
 
     pub(super) fn get_option(&mut self) {
         let fd = self.any();
-        let option = self.pick(&[
-            SO_TYPE,
-            SO_ERROR,
-            SO_ERROR,
-            SO_ERROR,
-            SO_SNDBUF,
-            SO_RCVBUF,
-            SO_PASSCRED,
-            SO_PEERCRED,
-            SO_RCVLOWAT,
-            SO_SNDLOWAT,
-            SO_RCVTIMEO,
-            SO_SNDTIMEO,
-            SO_ACCEPTCONN,
-            SO_PROTOCOL,
-            SO_DOMAIN,
-            SO_PEEK_OFF,
-            SO_PASSRIGHTS,
-            SO_LINGER,
-            SO_KEEPALIVE,
-            SO_REUSEADDR,
-            SO_OOBINLINE,
-            SO_REUSEPORT,
-            9999,
-        ]);
+        let option = match self.one_in(3) {
+            true => self.pick(&OPTIONS),
+            false => self.pick(&READ_OFTEN),
+        };
         let level = if self.one_in(30) { self.pick(&[0, 6, 272]) } else { 1 };
         let len = self.pick(&[4, 4, 4, 8, 12, 16, 64, 0, 1, 2, -1]);
-        self.add(Request::Getsockopt { fd, level, option, len });
+        let into = if option == SO_PEERPIDFD { self.slot() } else { UNUSED };
+        self.add(Request::Getsockopt { fd, level, option, len, into });
     }
 
     pub(super) fn set_option(&mut self) {
         let what = self.pick(&[Pick::Connected, Pick::Connected, Pick::Listening, Pick::Any]);
         let (fd, _) = self.find(what);
-        let option = self.pick(&[
-            SO_SNDBUF,
-            SO_SNDBUF,
-            SO_SNDBUF,
-            SO_RCVBUF,
-            SO_PASSCRED,
-            SO_PASSCRED,
-            SO_PASSCRED,
-            SO_PASSRIGHTS,
-            SO_RCVLOWAT,
-            SO_PEEK_OFF,
-            SO_OOBINLINE,
-            SO_KEEPALIVE,
-            SO_REUSEADDR,
-            SO_LINGER,
-            SO_SNDBUFFORCE,
-            SO_RCVBUFFORCE,
-            SO_SNDLOWAT,
-            SO_REUSEPORT,
-            SO_TYPE,
-            SO_INQ,
-            SO_RCVTIMEO,
-            9999,
-        ]);
+        let option = match self.one_in(3) {
+            true => self.pick(&OPTIONS),
+            false => self.pick(&SET_OFTEN),
+        };
         let value: i32 = match option {
             SO_SNDBUF | SO_RCVBUF | SO_SNDBUFFORCE | SO_RCVBUFFORCE => {
                 self.pick(&[0, 0, 1, 2304, 2400, 5000, 20_000, 106_496, 500_000, -1, -5])
             }
             SO_PEEK_OFF => self.pick(&[0, 0, 1, 3, 1000, -1]),
             SO_RCVLOWAT => self.pick(&[0, 1, 5, -1]),
+            SO_TIMESTAMPING | SO_TIMESTAMPING_NEW => self.pick(&[0, 0x10, 0x800, 1 << 19]),
+            SO_PRIORITY => self.pick(&[0, 6, 7, -1]),
             _ => self.pick(&[0, 1, 1, 2, -1]),
         };
         let mut value = value.to_ne_bytes().to_vec();
@@ -196,7 +273,12 @@ impl Maker<'_> {
             0 => value.truncate(self.pick(&[0, 1, 3])),
             1 => value.resize(self.pick(&[8, 16]), 0),
             _ if option == SO_LINGER => value.resize(8, 0),
-            _ if option == SO_RCVTIMEO => value.resize(16, 0),
+            2 if option == SO_RCVTIMEO => value.resize(15, 0),
+            _ if TIMEOUTS.contains(&option) => {
+                value.resize(8, 0);
+                let micros: i64 = self.pick(&[0, 1, 4000, 999_999, 1_000_000, -1]);
+                value.extend_from_slice(&micros.to_ne_bytes());
+            }
             _ => {}
         }
         let level = if self.one_in(30) { self.pick(&[0, 6, 272]) } else { 1 };
