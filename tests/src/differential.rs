@@ -176,6 +176,8 @@ struct Found {
     call: &'static str,
     /// What differs, in words.
     what: String,
+    /// What both sides said, to be read.
+    shown: String,
 }
 
 /// Runs programs on both sides.

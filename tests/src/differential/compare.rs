@@ -11,7 +11,7 @@ use afunix::options::*;
 
 use super::answer::{Answer, Tag};
 use super::program::{Program, Request};
-use super::{Both, Found};
+use super::{Both, Found, show};
 
 /// Control messages that tell a time.
 const TIMES: [i32; 4] = [SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW];
@@ -20,7 +20,8 @@ const TIMES: [i32; 4] = [SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMP_NEW, SO_TIME
 pub(super) fn first_difference(program: &Program, both: &Both) -> Option<Found> {
     let mut pairs = Pairs::new(both);
     for (index, step) in program.steps.iter().enumerate() {
-        let found = |what: String| Some(Found { step: index, call: step.request.name(), what });
+        let call = step.request.name();
+        let found = |what: String| Some(Found { step: index, call, what, shown: String::new() });
         let Some(model) = both.model.done.get(index) else {
             let said = both.model.broken.as_deref().unwrap_or("no reason");
             return found(format!("the model broke: {said}"));
@@ -31,7 +32,9 @@ pub(super) fn first_difference(program: &Program, both: &Both) -> Option<Found> 
         };
         let kernel = pairs.translate(&step.request, kernel, &model.answer);
         if let Some(what) = difference(&model.answer, &kernel) {
-            return found(what);
+            let mut shown = String::new();
+            show::show_difference(&mut shown, &model.answer, &kernel);
+            return Some(Found { step: index, call, what, shown });
         }
     }
     None

@@ -19,11 +19,11 @@ pub(super) fn report(
     let both = runner.both(program)?;
     let mut text = String::new();
     let Some(found) = first_difference(program, &both) else {
-        let Found { step, call, what } = first;
+        let Found { step, call, what, shown } = first;
         let _ = writeln!(
             text,
             "    it diverged once, in step {step} ({call}: {what}), and does not always:\n    \
-             something else on this system may have had a hand in it; run it again"
+             something else on this system may have had a hand in it; run it again\n{shown}"
         );
         return Ok(text);
     };
@@ -50,7 +50,7 @@ pub(super) fn report(
     Ok(text)
 }
 
-fn show_difference(text: &mut String, model: &Answer, kernel: &Answer) {
+pub(super) fn show_difference(text: &mut String, model: &Answer, kernel: &Answer) {
     for side in [("model", model, kernel), ("kernel", kernel, model)] {
         let (name, own, other) = side;
         for (index, (tag, bytes)) in own.fields.iter().enumerate() {
