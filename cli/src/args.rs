@@ -175,6 +175,12 @@ pub(crate) struct DiffArgs {
     /// The seed; drawn and printed if it is not given
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// How many threads run programs; the result is the same
+    #[arg(long, default_value_t = default_jobs())]
+    pub(crate) jobs: u32,
+    /// Prints what was covered as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
     /// Plants a bug in the model first, by name, to see that it is found (`list` names them)
     #[arg(long, value_name = "BUG")]
     pub(crate) planted: Option<String>,

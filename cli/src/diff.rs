@@ -6,7 +6,8 @@ use std::time::Instant;
 use afunix::Host;
 use afunix_kernel_backend::Kernel;
 use afunix_model::profile::{Planted, Profile};
-use afunix_tests::differential::{self, Failure, Options, Summary};
+use afunix_tests::differential::{self, Failure, Missing, Options, Summary};
+use serde_json::{Value, json};
 
 use crate::args::DiffArgs;
 use crate::output::{FINDING, FINE, Problem, print};
@@ -22,7 +23,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Problem> {
     eprintln!("seed {seed}: {} calls on the model and on the kernel", args.steps);
     let mut progress = Progress::new("calls", Some(args.steps));
     let started = Instant::now();
-    let options = Options { steps: args.steps, seed, profile, stop: &stop };
+    let jobs = args.jobs as usize;
+    let options = Options { steps: args.steps, seed, profile, jobs, stop: &stop };
     let result = differential::run(&options, &mut |now| {
         let message =
             if now.shrinking > 0 { format!("shrinking: {}", now.shrinking) } else { String::new() };
@@ -33,9 +35,12 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Problem> {
         Ok(summary) => {
             let rate = summary.steps as f64 / started.elapsed().as_secs_f64();
             eprintln!("{rate:.0} calls a second");
-            print(&describe(&summary, seed))?;
+            match args.json {
+                true => print(&format!("{}\n", as_json(&summary, seed)))?,
+                false => print(&format!("no divergence, seed {seed}: {summary}"))?,
+            }
             if stop.load(Ordering::Relaxed) {
-                print("stopped by Ctrl-C\n")?;
+                eprintln!("stopped by Ctrl-C");
             }
             Ok(FINE)
         }
@@ -59,21 +64,23 @@ fn planted(name: &str) -> Result<Planted, Problem> {
     })
 }
 
-fn describe(summary: &Summary, seed: u64) -> String {
-    use std::fmt::Write;
-    let mut text = String::new();
-    let Summary { steps, programs, waiting, calls, errors } = summary;
-    let _ = writeln!(
-        text,
-        "no divergence: {steps} calls in {programs} programs, seed {seed} \
-         ({waiting} would have waited)"
+/// `{"seed":..,"steps":..,"programs":..,"waiting":..,"deviations":[..],"met":[{"call","state",
+/// "outcome","count"}],"missing":[{"call","outcome","rule"}]}`
+fn as_json(summary: &Summary, seed: u64) -> Value {
+    let met = summary.coverage.all().map(|(call, state, outcome, count)| {
+        json!({ "call": call, "state": state, "outcome": outcome, "count": count })
+    });
+    let missing = summary.coverage.missing().into_iter();
+    let missing = missing.map(
+        |Missing { call, outcome, rule }| json!({ "call": call, "outcome": outcome, "rule": rule }),
     );
-    let _ = writeln!(text, "\ncall            made  succeeded");
-    for (call, (made, succeeded)) in calls {
-        let _ = writeln!(text, "{call:13} {made:>6}  {succeeded:>9}");
-    }
-    let errors: Vec<String> =
-        errors.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    let _ = writeln!(text, "\nerrors met: {}", errors.join(", "));
-    text
+    json!({
+        "seed": seed,
+        "steps": summary.steps,
+        "programs": summary.programs,
+        "waiting": summary.waiting,
+        "deviations": summary.deviations,
+        "met": met.collect::<Vec<_>>(),
+        "missing": missing.collect::<Vec<_>>(),
+    })
 }

@@ -13,24 +13,33 @@
 //! program may be sent and never carries), and names drawn by chance (compared as a bijection).
 
 mod answer;
+mod batch;
 mod compare;
+mod coverage;
 mod generate;
+mod here;
 mod kernel;
 mod model;
 mod perform;
 mod program;
 mod show;
 mod shrink;
+mod summary;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use afunix_model::profile::Profile;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::SeedableRng;
 use rand_pcg::Pcg64;
 
+pub use coverage::{Coverage, Missing};
+use here::Here;
 pub use program::Program;
+pub use summary::Summary;
+
+/// Spreads numbers of programs over the seeds of random numbers.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What to run.
 #[derive(Debug)]
@@ -41,6 +50,8 @@ pub struct Options<'a> {
     pub seed: u64,
     /// What the model models; faults planted in it are in here.
     pub profile: Profile,
+    /// How many threads run programs; what comes of it is the same.
+    pub jobs: usize,
     /// Set by another thread or a signal handler to stop after the program under way.
     pub stop: &'a AtomicBool,
 }
@@ -54,42 +65,6 @@ pub struct Progress {
     pub programs: u64,
     /// Programs run to shrink a divergence; 0 while none was met.
     pub shrinking: u64,
-}
-
-/// A run without divergence.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Calls compared.
-    pub steps: u64,
-    /// Programs run.
-    pub programs: u64,
-    /// Steps left out because the call would have waited.
-    pub waiting: u64,
-    /// How often each call was made, and how often it succeeded.
-    pub calls: BTreeMap<&'static str, (u64, u64)>,
-    /// How often each error was met.
-    pub errors: BTreeMap<String, u64>,
-}
-
-impl Summary {
-    /// Counts a program that was run, up to the step at which the sides differ.
-    fn add(&mut self, program: &Program, both: &Both, found: Option<&Found>) {
-        self.programs += 1;
-        let end = found.map_or(program.steps.len(), |found| found.step);
-        for (step, done) in program.steps[..end].iter().zip(&both.model.done) {
-            let Some(done) = done else {
-                self.waiting += 1;
-                continue;
-            };
-            self.steps += 1;
-            let count = self.calls.entry(step.request.name()).or_default();
-            count.0 += 1;
-            match done.answer.result() {
-                Ok(_) => count.1 += 1,
-                Err(errno) => *self.errors.entry(format!("{errno:?}")).or_default() += 1,
-            }
-        }
-    }
 }
 
 /// The model and the kernel answered differently.
@@ -147,24 +122,38 @@ pub fn run(
     options: &Options<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Summary, Box<Failure>> {
-    let mut random = Pcg64::seed_from_u64(options.seed);
-    let mut runner = Runner::new(options.profile.clone()).map_err(|e| Box::new(e.into()))?;
-    let mut summary = Summary::default();
+    let here = Here::look(options.profile.clone());
+    let mut summary = Summary { deviations: here.deviations.clone(), ..Summary::default() };
     while summary.steps < options.steps && !options.stop.load(Ordering::Relaxed) {
-        let number = summary.programs;
-        let (program, found) = runner.fresh(&mut random, &mut summary).map_err(Box::new)?;
-        if let Some(found) = found {
-            let (steps, programs) = (summary.steps, number + 1);
-            let (program, found) = runner.localized(program, found).map_err(Box::new)?;
+        let (done, diverged) = batch::run(options, &here, summary.programs).map_err(Box::new)?;
+        summary.merge(done);
+        let (steps, programs) = (summary.steps, summary.programs);
+        progress(Progress { steps, programs, shrinking: 0 });
+        if let Some(diverged) = diverged {
             let mut tell = |shrinking| progress(Progress { steps, programs, shrinking });
-            let program = shrink::shrink(&mut runner, program, &found, &mut tell);
-            let report = show::report(&mut runner, &program, &found).map_err(Box::new)?;
-            let divergence = Divergence { program, number, seed: options.seed, report };
+            let divergence = told(options, &here, diverged, &mut tell).map_err(Box::new)?;
             return Err(Box::new(Failure::Diverged(Box::new(divergence))));
         }
-        progress(Progress { steps: summary.steps, programs: summary.programs, shrinking: 0 });
     }
     Ok(summary)
+}
+
+/// A divergence, shrunk and to be read.
+fn told(
+    options: &Options<'_>,
+    here: &Here,
+    diverged: batch::Diverged,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Divergence, Failure> {
+    let batch::Diverged { number, program, found } = diverged;
+    let mut runner = Runner::new(here.clone())?;
+    let (program, found) = runner.localized(program, found)?;
+    let program = shrink::shrink(&mut runner, program, &found, progress);
+    let mut report = show::report(&mut runner, &program, &found)?;
+    for deviation in &here.deviations {
+        report.push_str(&format!("    this kernel: {deviation}\n"));
+    }
+    Ok(Divergence { program, number, seed: options.seed, report })
 }
 
 /// What a difference looks like, so that shrinking keeps to one.
@@ -182,30 +171,30 @@ struct Found {
 
 /// Runs programs on both sides.
 struct Runner {
-    profile: Profile,
+    here: Here,
     kernel: kernel::Kernel,
 }
 
 impl Runner {
-    fn new(profile: Profile) -> std::io::Result<Runner> {
-        Ok(Runner { profile, kernel: kernel::Kernel::new()? })
+    fn new(here: Here) -> std::io::Result<Runner> {
+        Ok(Runner { here, kernel: kernel::Kernel::new()? })
     }
 
-    /// Makes a program, which runs it on the model, and runs it on the kernel; tells the first
-    /// difference.
+    /// Makes the program with a number, which runs it on the model, and runs it on the kernel; tells
+    /// the first difference.
     fn fresh(
         &mut self,
-        random: &mut dyn RngCore,
+        seed: u64,
+        number: u64,
         summary: &mut Summary,
     ) -> Result<(Program, Option<Found>), Failure> {
+        // Which programs there are hangs on the seed alone, not on who runs which.
+        let own = seed.wrapping_add(number.wrapping_mul(GOLDEN));
+        let mut random = Pcg64::seed_from_u64(own);
         let prefix = self.kernel.fresh_prefix();
-        let setting = generate::Setting {
-            profile: &self.profile,
-            prefix: &prefix,
-            user: self.kernel.user,
-            number: summary.programs,
-        };
-        let (program, model) = generate::program(random, &setting);
+        let setting =
+            generate::Setting { here: &self.here, prefix: &prefix, user: self.kernel.user, number };
+        let (program, model) = generate::program(&mut random, &setting);
         let kernel = self.kernel.run(&program, &model, &prefix)?;
         let both = Both { model, kernel };
         let found = compare::first_difference(&program, &both);
@@ -232,7 +221,7 @@ impl Runner {
 
     fn both(&mut self, program: &Program) -> Result<Both, Failure> {
         let prefix = self.kernel.fresh_prefix();
-        let model = model::run(&self.profile, program, &prefix, self.kernel.user);
+        let model = model::run(&self.here.profile, program, &prefix, self.kernel.user);
         let kernel = self.kernel.run(program, &model, &prefix)?;
         Ok(Both { model, kernel })
     }

@@ -9,7 +9,8 @@ use afunix_tests::differential::{Failure, Options, Summary, run};
 const STEPS: u64 = 20_000;
 
 fn diff(steps: u64, seed: u64, profile: Profile) -> Result<Summary, Box<Failure>> {
-    run(&Options { steps, seed, profile, stop: &AtomicBool::new(false) }, &mut |_| ())
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    run(&Options { steps, seed, profile, jobs, stop: &AtomicBool::new(false) }, &mut |_| ())
 }
 
 #[test]
@@ -30,7 +31,7 @@ fn agrees(seed: u64) {
     let steps = std::env::var("AFUNIX_DIFF_STEPS").ok().and_then(|steps| steps.parse().ok());
     let begin = std::time::Instant::now();
     match diff(steps.unwrap_or(STEPS), seed, Profile::linux_6_18()) {
-        Ok(summary) => println!("{summary:#?}\nin {:?}", begin.elapsed()),
+        Ok(summary) => println!("{summary}\nin {:?}", begin.elapsed()),
         Err(failure) => panic!("{failure}"),
     }
 }

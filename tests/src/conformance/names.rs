@@ -9,6 +9,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
     table![
         "BIND 1" path_errors_before_already_bound,
         "BIND 2" what_stands_in_the_way,
+        "BIND 2" name_of_an_open_file,
         "BIND 3" mode_follows_umask,
         root "BIND 3" owner_is_the_effective_user,
         "BIND 4" abstract_in_use,
@@ -170,4 +171,15 @@ fn sticky_directory<H: Host>(h: &H) {
     let mut byte = [0];
     let got = recv_into(h, fd, SegmentMut::Bytes(&mut byte), DONTWAIT, &mut Default::default());
     assert_eq!((got, byte), (Ok(1), *b"x"));
+}
+
+fn name_of_an_open_file<H: Host>(h: &H) {
+    let own = |fd: i32| path(&format!("/proc/self/fd/{fd}"));
+    let fd = bound(h, DGRAM, &path("s"));
+    let handle = open(h, "s", OpenFlags::PATH).unwrap();
+    let fresh = socket(h, STREAM).unwrap();
+    for taken in [fd, handle, fresh] {
+        assert_eq!(bind(h, fresh, &own(taken)), Err(Errno::ADDRINUSE));
+    }
+    assert_eq!(bind(h, fresh, &own(99)), Err(Errno::NOENT));
 }

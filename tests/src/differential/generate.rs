@@ -12,9 +12,9 @@ mod situations;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use afunix_model::profile::Profile;
 use rand_core::RngCore;
 
+use super::here::Here;
 use super::model::{self, CHECKED_EVERY, Done, Fact, State};
 use super::perform::LOOKED_AT;
 use super::program::*;
@@ -40,7 +40,7 @@ const KINDS: [i32; 3] = [1, 2, 5];
 
 /// What a program is made for.
 pub(super) struct Setting<'a> {
-    pub(super) profile: &'a Profile,
+    pub(super) here: &'a Here,
     /// What stands before its abstract names.
     pub(super) prefix: &'a [u8],
     /// Who runs it.
@@ -51,7 +51,7 @@ pub(super) struct Setting<'a> {
 
 /// Makes a program, and tells what the model made of it.
 pub(super) fn program(random: &mut dyn RngCore, setting: &Setting<'_>) -> (Program, model::Ran) {
-    let Setting { profile, prefix, user, number } = *setting;
+    let Setting { here, prefix, user, number } = *setting;
     let span = u64::from(STRANGERS.end - STRANGERS.start) / 2;
     let stranger = STRANGERS.start + 2 * (number % span) as u32;
     let cargo = KINDS[random.next_u32() as usize % KINDS.len()];
@@ -60,11 +60,12 @@ pub(super) fn program(random: &mut dyn RngCore, setting: &Setting<'_>) -> (Progr
     let mut maker = Maker {
         random,
         is_root: user == 0,
+        lacks: &here.lacks,
         stranger,
         cargo,
         focus: Vec::new(),
         depths: vec![0; 8],
-        state: State::new(profile.clone(), &empty, prefix, user),
+        state: State::new(here.profile.clone(), &empty, prefix, user),
         broken: None,
         steps: Vec::new(),
         done: Vec::new(),
@@ -144,6 +145,8 @@ impl Pick {
 struct Maker<'r> {
     random: &'r mut dyn RngCore,
     is_root: bool,
+    /// Options that the kernel does not know.
+    lacks: &'r [i32],
     /// The first of the users that processes become.
     stranger: u32,
     /// [`Program::cargo`].
@@ -179,7 +182,11 @@ impl Maker<'_> {
 
     /// Makes the step on the model, and keeps it unless it would wait. Whether it succeeded.
     fn add(&mut self, request: Request) -> bool {
-        if self.broken.is_some() {
+        let option = match request {
+            Request::Getsockopt { option, .. } | Request::Setsockopt { option, .. } => Some(option),
+            _ => None,
+        };
+        if self.broken.is_some() || option.is_some_and(|option| self.lacks.contains(&option)) {
             return false;
         }
         let request = off_the_console(request);

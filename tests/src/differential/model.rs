@@ -12,7 +12,8 @@ use afunix_model::machine::{Resume, Step as Outcome};
 use afunix_model::profile::Profile;
 
 use super::answer::{Answer, Tag};
-use super::perform::{ENTRY, Side, look, made, perform};
+use super::coverage::{Before, Role};
+use super::perform::{ASKED, ENTRY, Side, look, made, perform};
 use super::program::{CARGO_FILE, Program, Request, Slot};
 use crate::raw::fd;
 
@@ -38,10 +39,25 @@ pub(super) struct Fact {
     pub(super) slot: u16,
     /// The socket's type; 0 if it is none.
     pub(super) kind: i32,
+    pub(super) readiness: i16,
     pub(super) bound: bool,
     pub(super) listening: bool,
     pub(super) connected: bool,
     pub(super) readable: bool,
+}
+
+impl Fact {
+    /// The same, for what a run has covered.
+    fn before(&self) -> Before {
+        let role = match self {
+            Fact { kind: 0, .. } => Role::None,
+            Fact { listening: true, .. } => Role::Listening,
+            Fact { connected: true, .. } => Role::Connected,
+            Fact { bound: true, .. } => Role::Bound,
+            _ => Role::Fresh,
+        };
+        Before { kind: self.kind, role, readiness: self.readiness }
+    }
 }
 
 /// A step that was made.
@@ -50,6 +66,8 @@ pub(super) struct Done {
     pub(super) numbers: Vec<i32>,
     /// What came of it.
     pub(super) answer: Answer,
+    /// What it was made on.
+    pub(super) before: Before,
 }
 
 /// Runs a program, as a user.
@@ -160,6 +178,7 @@ impl<'a> State<'a> {
 
     /// Makes a step; `None` if its call would wait.
     pub(super) fn step(&mut self, request: &Request, looks_around: bool) -> Option<Done> {
+        let before = self.before(request);
         self.numbers.clear();
         let mut answer = perform(self, request)?;
         let mut touched = self.numbers.clone();
@@ -174,7 +193,14 @@ impl<'a> State<'a> {
         self.open[self.process] = after.len() / ENTRY;
         let last = after.chunks_exact(ENTRY).next_back();
         self.highest[self.process] = last.map_or(3, |entry| usize::from(entry[0]) + 1);
-        Some(Done { numbers, answer })
+        Some(Done { numbers, answer, before })
+    }
+
+    fn before(&mut self, request: &Request) -> Before {
+        let mut first = None;
+        request.clone().each_slot(&mut |slot| first = first.or(Some(*slot)));
+        let number = first.map_or(-1, |slot| self.find(slot));
+        self.fact(number, 0).map_or(Before::default(), |fact| fact.before())
     }
 
     /// How many descriptors the acting process had open after its last step.
@@ -214,8 +240,9 @@ impl<'a> State<'a> {
         fact.connected = connected == Some(Ok(0));
         self.call(&mut Call::Getsockname { fd, name: &mut name })?.ok()?;
         fact.bound = name.written().len() > 2;
-        let mut fds = [PollFd::new(fd, Readiness::IN)];
+        let mut fds = [PollFd::new(fd, ASKED)];
         self.call(&mut Call::Poll { fds: &mut fds, timeout: Some(Duration::ZERO) })?.ok()?;
+        fact.readiness = fds[0].revents.bits();
         fact.readable = fds[0].revents.contains(Readiness::IN);
         Some(fact)
     }

@@ -27,7 +27,7 @@ pub(super) const NOT_ASKED: i32 = i32::MIN;
 /// What poll says of a file that is no socket.
 const PLAIN_FILE: i16 = 0x145;
 /// What poll is asked for.
-const ASKED: Readiness = Readiness::from_bits_retain(0x23c7);
+pub(super) const ASKED: Readiness = Readiness::from_bits_retain(0x23c7);
 
 /// Where a request is performed.
 pub(super) trait Side {

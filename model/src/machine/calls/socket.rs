@@ -113,6 +113,10 @@ impl Machine {
         socket: SocketKey,
         path: &[u8],
     ) -> Result<(), Errno> {
+        if let Some(own) = self.own_file(cx, path) {
+            // BIND 2: what is open stands there already.
+            return own.and(Err(Errno::ADDRINUSE));
+        }
         let walker = super::path::walker(&self.processes, cx);
         let (dir, name) = match self.tree.free_name(&walker, path, false) {
             // BIND 2
