@@ -51,6 +51,8 @@ pub const TRUNC: i32 = 0x20;
 pub const DONTWAIT: i32 = 0x40;
 /// MSG_WAITALL.
 pub const WAITALL: i32 = 0x100;
+/// MSG_ERRQUEUE.
+pub const ERRQUEUE: i32 = 0x2000;
 /// MSG_WAITFORONE.
 pub const WAITFORONE: i32 = 0x10000;
 /// shutdown: SHUT_RD.

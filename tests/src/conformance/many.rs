@@ -16,6 +16,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "SRECV 21" timeout_after_each,
         "SRECV 21" error_after_some,
         "SRECV 21" pending_error_comes_first,
+        "SRECV 21" errqueue_leaves_the_error,
         "SRECV 21" end_fills_every_slot,
         "OPT 9" many_are_sent,
         "OPT 9" partial_send_is_the_last,
@@ -129,6 +130,17 @@ fn pending_error_comes_first<H: Host>(h: &H) {
         assert_eq!(receive(h, b, 0, 9), Err(Errno::CONNRESET), "before data on a stream too");
         assert_eq!(receive(h, b, 3, 9), list(&[b"data", b"", b""]));
     }
+}
+
+/// MSG_ERRQUEUE asks for nothing here, but the pending error is not looked at first.
+fn errqueue_leaves_the_error<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    send(h, a, b"data", 0).unwrap();
+    send(h, b, b"unread", 0).unwrap();
+    close(h, a).unwrap();
+    let flags = DONTWAIT | ERRQUEUE;
+    assert_eq!(recvmmsg(h, b, (2, 9), None, flags, None).map(data), list(&[b"data"]));
+    assert_eq!(receive(h, b, 0, 9), Err(Errno::CONNRESET), "put back after the first message");
 }
 
 fn end_fills_every_slot<H: Host>(h: &H) {

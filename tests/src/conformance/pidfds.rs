@@ -12,6 +12,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
     table![
         "RCMSG 1" order_with_pidfd,
         "RCMSG 3" no_pid_no_pidfd,
+        "RCMSG 3" pidfd_that_nobody_is_told_of,
         "RCMSG 6" pidfd_needs_room,
         "RCMSG 10" pidfd_of_the_sender,
         "RCMSG 10" full_table,
@@ -64,6 +65,19 @@ fn no_pid_no_pidfd<H: Host>(h: &H) {
     let (a, b) = told(h, STREAM);
     close(h, a).unwrap();
     assert_eq!(recvmsg(h, b, 9, 64, 0), Ok(Message::default()), "nor at the end");
+}
+
+/// A stream's control messages are made although the bytes could not be written.
+fn pidfd_that_nobody_is_told_of<H: Host>(h: &H) {
+    for (kind, made) in [(STREAM, 1), (DGRAM, 0), (SEQPACKET, 0)] {
+        let (a, b) = told(h, kind);
+        send(h, a, b"x", 0).unwrap();
+        let free = dup(h, a).unwrap();
+        close(h, free).unwrap();
+        let flags = DONTWAIT;
+        assert_eq!(recvmmsg(h, b, (1, 9), Some(0), flags, None), Err(Errno::FAULT));
+        assert_eq!(dup(h, a), Ok(free + made), "type {kind}");
+    }
 }
 
 fn pidfd_needs_room<H: Host>(h: &H) {

@@ -80,6 +80,9 @@ impl Pairs {
                     translate_times(&mut bytes[4..], of_model.get(4..).unwrap_or(&[]));
                     self.translate_control(&mut bytes[4..]);
                 }
+                Tag::Value if is_peername(request) => {
+                    self.translate_name(&mut bytes[4..], of_model.get(4..).unwrap_or(&[]));
+                }
                 Tag::Value if is_drawn(request) && bytes.len() == of_model.len() => {
                     bytes.copy_from_slice(of_model);
                 }
@@ -152,6 +155,10 @@ fn translate_times(kernel: &mut [u8], model: &[u8]) {
 fn is_drawn(request: &Request) -> bool {
     let drawn = [SO_COOKIE, SO_NETNS_COOKIE];
     matches!(request, Request::Getsockopt { option, .. } if drawn.contains(option))
+}
+
+fn is_peername(request: &Request) -> bool {
+    matches!(request, Request::Getsockopt { option, .. } if *option == SO_PEERNAME)
 }
 
 fn is_peercred(request: &Request) -> bool {

@@ -50,24 +50,27 @@ pub(super) struct Setting<'a> {
 }
 
 /// Makes a program, and tells what the model made of it.
-pub(super) fn program(random: &mut dyn RngCore, setting: &Setting<'_>) -> (Program, model::Ran) {
+pub(super) fn program<'r>(
+    random: &'r mut dyn RngCore,
+    setting: &'r Setting<'r>,
+) -> (Program, model::Ran) {
     let Setting { here, prefix, user, number } = *setting;
     let span = u64::from(STRANGERS.end - STRANGERS.start) / 2;
     let stranger = STRANGERS.start + 2 * (number % span) as u32;
     let cargo = KINDS[random.next_u32() as usize % KINDS.len()];
-    let empty =
-        Program { processes: 1, before_fork: 0, cargo, steps: Vec::new(), looks_around: false };
+    let steps = Vec::new();
+    let program = Program { processes: 1, before_fork: 0, cargo, steps, looks_around: false };
     let mut maker = Maker {
         random,
+        setting,
         is_root: user == 0,
-        lacks: &here.lacks,
         stranger,
-        cargo,
         focus: Vec::new(),
         depths: vec![0; 8],
-        state: State::new(here.profile.clone(), &empty, prefix, user),
+        state: State::new(here.profile.clone(), &program, prefix, user),
+        program,
+        left_out: 0,
         broken: None,
-        steps: Vec::new(),
         done: Vec::new(),
         names: Vec::new(),
         next_slot: 0,
@@ -83,8 +86,9 @@ pub(super) fn program(random: &mut dyn RngCore, setting: &Setting<'_>) -> (Progr
     if maker.one_in(3) {
         maker.situation();
     }
-    let before_fork = maker.steps.len();
     let processes = maker.pick(&[1, 1, 2, 2, 2, 3]);
+    maker.program.before_fork = maker.program.steps.len();
+    maker.program.processes = processes;
     maker.state.fork(processes);
     for process in 1..processes {
         maker.process = process;
@@ -102,12 +106,13 @@ pub(super) fn program(random: &mut dyn RngCore, setting: &Setting<'_>) -> (Progr
         for _ in 0..1 + maker.below(9) {
             maker.anything();
         }
-        if maker.steps.len() >= length {
+        if maker.program.steps.len() >= length {
             break;
         }
     }
-    let ran = model::Ran { done: maker.done, pids: maker.state.pids(), broken: maker.broken };
-    (Program { processes, before_fork, cargo, steps: maker.steps, looks_around: false }, ran)
+    let pids = maker.state.pids();
+    let Maker { program, done, broken, left_out, .. } = maker;
+    (program, model::Ran { done, pids, broken, left_out })
 }
 
 /// What a call is to be made on.
@@ -144,13 +149,10 @@ impl Pick {
 
 struct Maker<'r> {
     random: &'r mut dyn RngCore,
+    setting: &'r Setting<'r>,
     is_root: bool,
-    /// Options that the kernel does not know.
-    lacks: &'r [i32],
     /// The first of the users that processes become.
     stranger: u32,
-    /// [`Program::cargo`].
-    cargo: i32,
     /// Slots that the present situation is about.
     focus: Vec<u16>,
     /// How far below the program's directory each process's working directory is.
@@ -158,7 +160,10 @@ struct Maker<'r> {
     state: State<'r>,
     /// What the model said when it panicked: no more steps are made.
     broken: Option<String>,
-    steps: Vec<Step>,
+    /// What is made.
+    program: Program,
+    /// Steps that would have waited.
+    left_out: u64,
     /// What came of each step but the one that broke the model.
     done: Vec<Option<Done>>,
     /// Names that were bound, with the type.
@@ -186,12 +191,14 @@ impl Maker<'_> {
             Request::Getsockopt { option, .. } | Request::Setsockopt { option, .. } => Some(option),
             _ => None,
         };
-        if self.broken.is_some() || option.is_some_and(|option| self.lacks.contains(&option)) {
+        if self.broken.is_some()
+            || option.is_some_and(|option| self.setting.here.lacks.contains(&option))
+        {
             return false;
         }
         let request = off_the_console(request);
         self.state.process = self.process;
-        let index = self.steps.len();
+        let index = self.program.steps.len();
         let made = catch_unwind(AssertUnwindSafe(|| {
             let made = self.state.step(&request, looks_around_after(index));
             if index % CHECKED_EVERY == CHECKED_EVERY - 1 {
@@ -201,15 +208,37 @@ impl Maker<'_> {
         }));
         let (process, mut succeeded) = (self.process, false);
         match made {
-            Ok(None) => return false,
+            Ok(None) => {
+                self.left_out += 1;
+                self.replay();
+                return false;
+            }
             Ok(Some(done)) => {
                 succeeded = done.answer.result().is_ok();
                 self.done.push(Some(done));
             }
             Err(panic) => self.broken = Some(model::message(panic.as_ref())),
         }
-        self.steps.push(Step { process, request });
+        self.program.steps.push(Step { process, request });
         succeeded
+    }
+
+    /// Makes the steps again: one that is left out may have gone part of its way.
+    fn replay(&mut self) {
+        let Setting { here, prefix, user, .. } = *self.setting;
+        let program = &self.program;
+        let mut state = State::new(here.profile.clone(), program, prefix, user);
+        for (index, step) in program.steps.iter().enumerate() {
+            if index == program.before_fork {
+                state.fork(program.processes);
+            }
+            state.process = step.process;
+            state.step(&step.request, looks_around_after(index));
+        }
+        if program.before_fork == program.steps.len() {
+            state.fork(program.processes);
+        }
+        self.state = state;
     }
 
     fn slot(&mut self) -> u16 {

@@ -30,6 +30,8 @@ pub(super) struct Ran {
     pub(super) pids: Vec<i32>,
     /// What a panic or a broken invariant said; the steps end there.
     pub(super) broken: Option<String>,
+    /// Steps that the program's making left out because they would have waited.
+    pub(super) left_out: u64,
 }
 
 /// What a process has open under a number.
@@ -95,7 +97,7 @@ pub(super) fn run(profile: &Profile, program: &Program, prefix: &[u8], user: u32
             }
         }
     }
-    Ran { done, pids: state.pids(), broken }
+    Ran { done, pids: state.pids(), broken, left_out: 0 }
 }
 
 /// What a panic said.

@@ -25,6 +25,7 @@ impl Summary {
     /// Counts a program that was run, up to the step at which the sides differ.
     pub(super) fn add(&mut self, program: &Program, both: &Both, found: Option<&Found>) {
         self.programs += 1;
+        self.waiting += both.model.left_out;
         let end = found.map_or(program.steps.len(), |found| found.step);
         for (step, done) in program.steps[..end].iter().zip(&both.model.done) {
             let Some(done) = done else {

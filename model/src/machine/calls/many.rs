@@ -60,6 +60,7 @@ impl Machine {
             Err(errno) => return Flow::Done(Err(errno)),
         };
         if cx.why == Why::First
+            && !flags.contains(RecvFlags::ERRQUEUE)
             && let Err(errno) = self.sockets.take_error(socket)
         {
             // SRECV 21: before data, on a stream too.

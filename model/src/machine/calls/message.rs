@@ -194,7 +194,17 @@ impl Machine {
                 self.wait_at_socket(cx, file, &waiting, state)
             }
             Err(Stop::Error(errno)) => {
-                self.sockets.discard(receiving);
+                let is_stream = self.sockets.kind(socket) == SocketType::Stream;
+                match receipt.header {
+                    // RCMSG 3: a stream goes on to tell of the sender. Nobody learns of it, but a
+                    // pidfd is made.
+                    Some((control, _)) if is_stream && errno == Errno::FAULT => {
+                        let len = control.len;
+                        self.write_control(cx, socket, receiving, control, receipt.flags);
+                        control.len = len;
+                    }
+                    _ => self.sockets.discard(receiving),
+                }
                 self.settle();
                 Flow::Done(Err(errno))
             }

@@ -246,7 +246,11 @@ impl Maker<'_> {
             false => self.pick(&READ_OFTEN),
         };
         let level = if self.one_in(30) { self.pick(&[0, 6, 272]) } else { 1 };
-        let len = self.pick(&[4, 4, 4, 8, 12, 16, 64, 0, 1, 2, -1]);
+        let len = match option {
+            // No part of a name that autobind drew: only a whole one can be compared.
+            SO_PEERNAME => self.pick(&[0, 1, 2, 3, 8, 8, 16, 64, -1]),
+            _ => self.pick(&[4, 4, 4, 8, 12, 16, 64, 0, 1, 2, -1]),
+        };
         let into = if option == SO_PEERPIDFD { self.slot() } else { UNUSED };
         self.add(Request::Getsockopt { fd, level, option, len, into });
     }

@@ -246,8 +246,8 @@ impl Maker<'_> {
 
     /// Sockets that are sent and then closed: they live in the queues of others alone.
     fn files_in_flight(&mut self) {
-        let cargo = if self.cargo == 0 { self.pick(&KINDS) } else { self.cargo };
-        let carrier = match self.cargo {
+        let cargo = if self.program.cargo == 0 { self.pick(&KINDS) } else { self.program.cargo };
+        let carrier = match self.program.cargo {
             0 => self.pick(&KINDS),
             _ => self.pick(&KINDS.map(|kind| if kind == cargo { 1 + cargo % 2 } else { kind })),
         };
