@@ -94,7 +94,7 @@ numbers! {
     SO_NOFCS = 43;
     /// Filters may not be changed any more; cannot be taken back: EPERM (OPT 12).
     SO_LOCK_FILTER = 44;
-    /// Stored; does nothing.
+    /// Stored; datagram and seqpacket poll PRI with a pending error.
     SO_SELECT_ERR_QUEUE = 45;
     /// Stored; does nothing.
     SO_BUSY_POLL = 46;

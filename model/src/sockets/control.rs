@@ -219,8 +219,9 @@ impl Sockets {
         let mut writer = Writer { out: control, flags: shown };
         let mut installed = 0;
         writer.put_time(socket, &receiving, now);
-        if is_null && (socket.identifies() || !receiving.files.is_empty()) {
-            // SRECV 8.
+        let labels = socket.switches.contains(Switches::PASSSEC);
+        if is_null && (socket.identifies() || labels || !receiving.files.is_empty()) {
+            // SRECV 8, and the same for all else that was asked for, whether or not it came.
             writer.flags |= RecvFlags::CTRUNC;
         } else if !is_null {
             if socket.switches.contains(Switches::PASSCRED) {

@@ -1,10 +1,11 @@
 //! Readiness, computed from the state whenever it is asked for (POLL).
 
+use afunix::options::SO_SELECT_ERR_QUEUE;
 use afunix::{Readiness, SocketType};
 
 use super::socket::{Shut, State};
 use super::waiting::WRITING;
-use super::{Part, SocketKey, Sockets, Touch};
+use super::{Part, SocketKey, Sockets, Touch, stored};
 
 impl Sockets {
     /// poll(2) for `events`, of which the result is not a part alone. Where OUT is asked for and
@@ -32,6 +33,12 @@ impl Sockets {
         let mut ready = Readiness::empty();
         if socket.error.is_some() {
             ready |= Readiness::ERR;
+            // The one stored option that shows: not on a stream.
+            if socket.kind != SocketType::Stream
+                && stored::is_on(socket.rare.as_deref(), SO_SELECT_ERR_QUEUE)
+            {
+                ready |= Readiness::PRI;
+            }
         }
         if socket.shut == Shut::all() {
             ready |= Readiness::HUP;

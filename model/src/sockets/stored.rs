@@ -51,6 +51,11 @@ fn read(rare: Option<&Rare>, option: i32) -> Option<i64> {
     stored.or_else(|| default_of(option))
 }
 
+/// Whether a stored option is on.
+pub(super) fn is_on(rare: Option<&Rare>, option: i32) -> bool {
+    read(rare, option) == Some(1)
+}
+
 /// getsockopt(2) of what is not known elsewhere: ENOPROTOOPT, EOPNOTSUPP.
 pub(super) fn get(
     rare: Option<&Rare>,

@@ -21,6 +21,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "CONNECT 11" close_wakes_all,
         "CONNECT 12" by_a_handle,
         root "CONNECT 13" permissions,
+        root "CONNECT 13" permissions_of_what_is_open,
         "CONNECT 14" listener_in_flight,
         "CONNECT 15" own_listen_during_connect,
         "DGCONN 1" unspec_disconnects,
@@ -372,4 +373,22 @@ fn by_a_handle<H: Host>(h: &H) {
     let sender = socket(h, DGRAM).unwrap();
     assert_eq!(send_to(h, sender, b"x", &link(handle)), Ok(1));
     assert_eq!(recv(h, receiver, 9, DONTWAIT), Ok(b"x".to_vec()));
+}
+
+/// What /proc/self/fd leads to needs w, too: a pipe is its maker's alone, a socket is everybody's.
+fn permissions_of_what_is_open<H: Host>(h: &H) {
+    fn own(fd: i32) -> Vec<u8> {
+        path(&format!("/proc/self/fd/{fd}"))
+    }
+    let mut fds = [-1; 2];
+    let flags = OpenFlags::empty();
+    assert_eq!(h.call(&mut afunix::Call::Pipe2 { flags, fds: &mut fds }), Ok(0));
+    let (open, shut) = (socket(h, DGRAM).unwrap(), socket(h, DGRAM).unwrap());
+    fchmod(h, shut, 0o700).unwrap();
+    assert_eq!(connected(h, DGRAM, &own(fds[1])), Err(Errno::CONNREFUSED));
+    as_stranger(h, &[fds[1], open, shut], |h| {
+        assert_eq!(connected(h, DGRAM, &own(3)), Err(Errno::ACCES));
+        assert_eq!(connected(h, DGRAM, &own(4)), Err(Errno::CONNREFUSED));
+        assert_eq!(connected(h, DGRAM, &own(5)), Err(Errno::ACCES));
+    });
 }

@@ -17,6 +17,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "SRECV 6" files_end_a_read,
         "SRECV 7" rest_merges,
         "SRECV 8" read_drops_files,
+        "SRECV 8" asked_for_and_no_room,
         "SRECV 9" wait_for_all_stops_at_files,
         "SRECV 10" length_zero,
         "SRECV 11" trunc_is_ignored,
@@ -319,4 +320,20 @@ fn out_of_band_comes_first<H: Host>(h: &H) {
     close(h, b).unwrap();
     assert_eq!(recv(h, a, 1, OOB), Err(Errno::INVAL), "no pending error");
     assert_eq!(recv(h, a, 1, 0), Err(Errno::CONNRESET));
+}
+
+/// MSG_CTRUNC says that there was no control buffer, whether or not something would have come.
+fn asked_for_and_no_room<H: Host>(h: &H) {
+    for kind in TYPES {
+        for option in [SO_PASSCRED, SO_PASSPIDFD, SO_PASSSEC] {
+            let (a, b) = pair(h, kind);
+            set_int(h, b, option, 1).unwrap();
+            send(h, a, b"x", 0).unwrap();
+            assert_eq!(recvmsg(h, b, 9, 0, 0).unwrap().flags, CTRUNC, "{kind} {option}");
+            if kind == STREAM {
+                shutdown(h, a, WR).unwrap();
+                assert_eq!(recvmsg(h, b, 9, 0, 0).unwrap().flags, CTRUNC, "{option} at the end");
+            }
+        }
+    }
 }

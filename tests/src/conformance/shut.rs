@@ -34,6 +34,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "POLL o" datagram_halves,
         "POLL p" pending_connections,
         "POLL 1" bits_come_together,
+        "POLL 1" errors_are_urgent_if_selected,
         "POLL 2" full_peer_queue,
         "POLL 4" shutdown_of_a_full_receiver,
     ]
@@ -325,4 +326,18 @@ fn shutdown_of_a_full_receiver<H: Host>(h: &H) {
     assert_eq!(send(h, fd, b"x", DONTWAIT), Err(Errno::PIPE));
     close(h, target).unwrap();
     assert_eq!(waiting.join(), Ok(Readiness::OUT));
+}
+
+fn errors_are_urgent_if_selected<H: Host>(h: &H) {
+    for (kind, urgent) in [(STREAM, false), (SEQPACKET, true)] {
+        let (a, b) = pair(h, kind);
+        set_int(h, a, SO_SELECT_ERR_QUEUE, 1).unwrap();
+        send(h, a, b"unread", 0).unwrap();
+        close(h, b).unwrap();
+        let ready = poll(h, a);
+        assert_eq!(
+            (ready.contains(Readiness::ERR), ready.contains(Readiness::PRI)),
+            (true, urgent)
+        );
+    }
 }

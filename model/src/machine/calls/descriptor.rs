@@ -226,8 +226,14 @@ impl Machine {
     /// fstat(2).
     pub(super) fn fstat(&mut self, cx: Cx, fd: Fd<'_>, stat: &mut Stat) -> Result<usize, Errno> {
         let file = self.any_file_of(cx, fd)?;
+        *stat = self.stat_of(file);
+        Ok(0)
+    }
+
+    /// What fstat tells of a file.
+    pub(super) fn stat_of(&mut self, file: FileId) -> Stat {
         let state = &self.files[file];
-        *stat = match state.kind {
+        match state.kind {
             Kind::Socket(socket) => Stat {
                 dev: SOCKET_DEVICE,
                 ino: self.sockets.id(socket),
@@ -245,8 +251,7 @@ impl Machine {
                 self.footprint.push((Object::Inode(inode), Access::Read));
                 self.tree.stat(inode)
             }
-        };
-        Ok(0)
+        }
     }
 
     /// fchmod(2). On a socket it changes the mode that a later bind gives its inode (CREATE 6).

@@ -152,11 +152,23 @@ impl Machine {
         self.install(cx, handle, true).map(|number| number as usize)
     }
 
+    /// The inode of a file that is open; EACCES, ECONNREFUSED.
+    fn inode_to_write(&mut self, cx: Cx, file: FileId) -> Result<InodeId, Errno> {
+        if let Some(inode) = self.files[file].kind.inode() {
+            return Ok(inode);
+        }
+        // CONNECT 13 holds for sockets, pipes and the like as well; CONNECT 12: the inode of a
+        // socket itself is nobody's name.
+        let stat = self.stat_of(file);
+        let walker = super::path::walker(&self.processes, cx);
+        walker.may_write_to(&stat)?;
+        Err(Errno::CONNREFUSED)
+    }
+
     /// What a socket is looked up by at a path: any inode that may be written to.
     pub(super) fn name_key(&mut self, cx: Cx, path: &[u8]) -> Result<NameKey, Errno> {
         let found = match self.own_file(cx, path) {
-            // CONNECT 12: the inode of a socket itself is nobody's name.
-            Some(file) => self.files[file?].kind.inode().ok_or(Errno::CONNREFUSED)?,
+            Some(file) => self.inode_to_write(cx, file?)?,
             None => {
                 let walker = super::path::walker(&self.processes, cx);
                 self.tree.resolve(&walker, path, true)?

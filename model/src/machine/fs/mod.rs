@@ -184,15 +184,30 @@ impl Walker<'_> {
         self.who.in_group(gid) || self.who.has(Capabilities::FSETID)
     }
 
+    /// The permission triple that holds for it, and bits above.
+    fn triple(&self, mode: u32, uid: u32, gid: u32) -> u32 {
+        if self.who.fsuid == uid {
+            mode >> 6
+        } else if self.who.in_group(gid) {
+            mode >> 3
+        } else {
+            mode
+        }
+    }
+
+    /// EACCES unless it may write to what has no inode of a file system.
+    pub(crate) fn may_write_to(&self, stat: &Stat) -> Result<(), Errno> {
+        let writable = self.triple(stat.mode, stat.uid, stat.gid) & Want::WRITE.0 != 0;
+        if writable || self.who.has(Capabilities::DAC_OVERRIDE) {
+            Ok(())
+        } else {
+            Err(Errno::ACCES)
+        }
+    }
+
     /// EACCES unless all of `want` is allowed.
     pub(crate) fn may(&self, inode: &Inode, want: Want) -> Result<(), Errno> {
-        let triple = if self.owns(inode) {
-            inode.mode >> 6
-        } else if self.who.in_group(inode.gid) {
-            inode.mode >> 3
-        } else {
-            inode.mode
-        };
+        let triple = self.triple(inode.mode, inode.uid, inode.gid);
         if want.0 & !triple == 0 {
             return Ok(());
         }

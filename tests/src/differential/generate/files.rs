@@ -85,6 +85,8 @@ impl Maker<'_> {
             self.add(Request::Path { path, call: PathCall::Unlink });
         }
         let slot = if self.one_in(6) { self.any() } else { Slot::Made(into) };
+        // What the console is on the kernel is none of our affair.
+        let slot = if slot == Slot::Console { Slot::Negative } else { slot };
         let (fd, kind) = self.find(Pick::Fresh);
         let name = Name::Handle(slot);
         match self.below(6) {
