@@ -9,12 +9,19 @@
 //! Worker 0 is forked first; the others are forked from it after its first turns, so that what it
 //! has opened by then they all have. Descriptors 0 to 2 are /dev/null in all of them, nothing else
 //! is open.
+//!
+//! Where calls may wait, processes have several threads and are led step by step: [`Crews`].
 #![expect(unsafe_code, reason = "fork, shared memory and futexes have no safe form")]
+
+mod asleep;
+mod crew;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+
+pub use crew::{Crew, Crews, Duties, HANDS, HandId, Job};
 
 /// Most workers in a run.
 pub const WORKERS: usize = 4;

@@ -165,6 +165,7 @@ const UNSAFE: &[&str] = &[
     "kernel-backend/src/host.rs",
     "kernel-backend/src/std_io.rs",
     "kernel-backend/src/worker.rs",
+    "kernel-backend/src/worker/crew.rs",
     // Numbers become descriptors of the model; coroutines.
     "emulator/src/own.rs",
     "sim/src/coroutine.rs",
