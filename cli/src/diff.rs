@@ -6,7 +6,7 @@ use std::time::Instant;
 use afunix::Host;
 use afunix_kernel_backend::Kernel;
 use afunix_model::profile::{Planted, Profile};
-use afunix_tests::differential::{self, Failure, Missing, Options, Summary};
+use afunix_tests::differential::{self, Failure, Missing, Options, Summary, WAITING_ONE_IN};
 use serde_json::{Value, json};
 
 use crate::args::DiffArgs;
@@ -24,7 +24,14 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Problem> {
     let mut progress = Progress::new("calls", Some(args.steps));
     let started = Instant::now();
     let jobs = args.jobs as usize;
-    let options = Options { steps: args.steps, seed, profile, jobs, stop: &stop };
+    let options = Options {
+        steps: args.steps,
+        seed,
+        profile,
+        jobs,
+        waiting_one_in: WAITING_ONE_IN,
+        stop: &stop,
+    };
     let result = differential::run(&options, &mut |now| {
         let message =
             if now.shrinking > 0 { format!("shrinking: {}", now.shrinking) } else { String::new() };

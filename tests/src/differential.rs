@@ -25,19 +25,26 @@ mod program;
 mod show;
 mod shrink;
 mod summary;
+mod waiting;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use afunix_model::profile::Profile;
-use rand_core::SeedableRng;
+use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
 
 pub use coverage::{Coverage, Missing};
 use here::Here;
 pub use program::Program;
 pub use summary::Summary;
+pub use waiting::Counts;
 
+/// Of so many programs one has calls that wait, for a fair share of the time.
+pub const WAITING_ONE_IN: u32 = 40;
+/// Runs in which a program whose calls wait has to differ.
+const STEADY: usize = 3;
 /// Spreads numbers of programs over the seeds of random numbers.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -52,6 +59,8 @@ pub struct Options<'a> {
     pub profile: Profile,
     /// How many threads run programs; what comes of it is the same.
     pub jobs: usize,
+    /// Of so many programs one has calls that wait; 0: none has.
+    pub waiting_one_in: u32,
     /// Set by another thread or a signal handler to stop after the program under way.
     pub stop: &'a AtomicBool,
 }
@@ -146,7 +155,7 @@ fn told(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Divergence, Failure> {
     let batch::Diverged { number, program, found } = diverged;
-    let mut runner = Runner::new(here.clone())?;
+    let mut runner = Runner::new(here.clone(), options.waiting_one_in)?;
     let (program, found) = runner.localized(program, found)?;
     let program = shrink::shrink(&mut runner, program, &found, progress);
     let mut report = show::report(&mut runner, &program, &found)?;
@@ -173,11 +182,13 @@ struct Found {
 struct Runner {
     here: Here,
     kernel: kernel::Kernel,
+    /// [`Options::waiting_one_in`].
+    waiting_one_in: u32,
 }
 
 impl Runner {
-    fn new(here: Here) -> std::io::Result<Runner> {
-        Ok(Runner { here, kernel: kernel::Kernel::new()? })
+    fn new(here: Here, waiting_one_in: u32) -> std::io::Result<Runner> {
+        Ok(Runner { here, kernel: kernel::Kernel::new()?, waiting_one_in })
     }
 
     /// Makes the program with a number, which runs it on the model, and runs it on the kernel; tells
@@ -191,15 +202,44 @@ impl Runner {
         // Which programs there are hangs on the seed alone, not on who runs which.
         let own = seed.wrapping_add(number.wrapping_mul(GOLDEN));
         let mut random = Pcg64::seed_from_u64(own);
+        let begin = Instant::now();
         let prefix = self.kernel.fresh_prefix();
         let setting =
             generate::Setting { here: &self.here, prefix: &prefix, user: self.kernel.user, number };
+        if self.waiting_one_in > 0 && random.next_u32() % self.waiting_one_in == 0 {
+            let program = generate::waiting_program(&mut random, &setting);
+            let found = self.steady(&program, summary)?;
+            summary.waits.elapsed += begin.elapsed();
+            return Ok((program, found));
+        }
         let (program, model) = generate::program(&mut random, &setting);
         let kernel = self.kernel.run(&program, &model, &prefix)?;
         let both = Both { model, kernel };
         let found = compare::first_difference(&program, &both);
         summary.add(&program, &both, found.as_ref());
+        summary.elapsed += begin.elapsed();
         Ok((program, found))
+    }
+
+    /// Runs a program whose calls wait; tells the first difference, if it is there each time.
+    fn steady(
+        &mut self,
+        program: &Program,
+        summary: &mut Summary,
+    ) -> Result<Option<Found>, Failure> {
+        let ran = waiting::run(&self.here.profile, &mut self.kernel, program)?;
+        summary.programs += 1;
+        summary.steps += ran.counts.steps;
+        summary.waits.add(&ran.counts);
+        let found = ran.found().cloned();
+        // What wakes in the middle of another's call may see more than the model can tell.
+        for _ in 1..STEADY {
+            if found.is_some() && self.run(program)?.is_none() {
+                summary.waits.unsteady += 1;
+                return Ok(None);
+            }
+        }
+        Ok(found)
     }
 
     /// The step at which the difference arose, found by looking at everything after every step.
@@ -215,6 +255,10 @@ impl Runner {
 
     /// Runs a program on both sides; tells the first difference.
     fn run(&mut self, program: &Program) -> Result<Option<Found>, Failure> {
+        if program.threads > 1 {
+            let ran = waiting::run(&self.here.profile, &mut self.kernel, program)?;
+            return Ok(ran.found().cloned());
+        }
         let both = self.both(program)?;
         Ok(compare::first_difference(program, &both))
     }

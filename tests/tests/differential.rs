@@ -3,14 +3,24 @@
 use std::sync::atomic::AtomicBool;
 
 use afunix_model::profile::{Planted, Profile};
-use afunix_tests::differential::{Failure, Options, Summary, run};
+use afunix_tests::differential::{Failure, Options, Summary, WAITING_ONE_IN, run};
 
 /// Calls per run: a slice; `afunix diff --steps N` runs more.
 const STEPS: u64 = 20_000;
 
 fn diff(steps: u64, seed: u64, profile: Profile) -> Result<Summary, Box<Failure>> {
+    diff_mixed(steps, seed, profile, WAITING_ONE_IN)
+}
+
+fn diff_mixed(
+    steps: u64,
+    seed: u64,
+    profile: Profile,
+    waiting_one_in: u32,
+) -> Result<Summary, Box<Failure>> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    run(&Options { steps, seed, profile, jobs, stop: &AtomicBool::new(false) }, &mut |_| ())
+    let stop = &AtomicBool::new(false);
+    run(&Options { steps, seed, profile, jobs, waiting_one_in, stop }, &mut |_| ())
 }
 
 #[test]
@@ -36,10 +46,26 @@ fn agrees(seed: u64) {
     }
 }
 
+#[test]
+fn agrees_with_the_kernel_where_calls_wait() {
+    let steps = std::env::var("AFUNIX_DIFF_STEPS").ok().and_then(|steps| steps.parse().ok());
+    let seed = std::env::var("AFUNIX_DIFF_SEED").ok().and_then(|seed| seed.parse().ok());
+    let (steps, seed) = (steps.unwrap_or(4_000), seed.unwrap_or(3));
+    match diff_mixed(steps, seed, Profile::linux_6_18(), 1) {
+        Ok(summary) => println!("{summary}"),
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
 /// A fault planted in the model is found and shrunk.
 fn finds(planted: Planted) {
+    finds_in(planted, WAITING_ONE_IN);
+}
+
+/// The same where so many programs have calls that wait.
+fn finds_in(planted: Planted, waiting_one_in: u32) {
     let profile = Profile { planted, ..Profile::linux_6_18() };
-    match diff(200_000, 7, profile).map_err(|failure| *failure) {
+    match diff_mixed(200_000, 7, profile, waiting_one_in).map_err(|failure| *failure) {
         Err(Failure::Diverged(divergence)) => {
             println!("{planted:?}: {divergence}");
             assert!(divergence.program.calls() <= 6, "{planted:?} shrunk badly: {divergence}");
@@ -70,4 +96,11 @@ fn finds_what_is_planted_in_messages() {
     finds(Planted::RECONNECT_KEEPS_QUEUE);
     finds(Planted::SHORT_READ_KEEPS_REST);
     finds(Planted::WRITABLE_UNTIL_FULL);
+}
+
+#[test]
+fn finds_what_is_planted_in_waiting() {
+    finds_in(Planted::LOSES_CLOSE_WAKES, 1);
+    finds_in(Planted::WAKES_THE_LAST_FIRST, 1);
+    finds_in(Planted::IGNORES_TIMEOUTS, 1);
 }

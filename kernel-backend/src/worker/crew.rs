@@ -395,6 +395,11 @@ impl Crew<'_> {
         Some(answer)
     }
 
+    /// The answer of a hand that does not wait, as soon as its job is done.
+    pub fn answer(&mut self, id: HandId) -> Result<Vec<u8>, Stopped> {
+        self.until(|crew| crew.take(id))
+    }
+
     fn is_at_rest(&mut self) -> Option<Vec<(HandId, &'static str)>> {
         let pids = self.crews.pids();
         let mut working = Vec::new();

@@ -48,7 +48,7 @@ fn part(
     next: &AtomicU64,
     end: &AtomicU64,
 ) -> Result<(Summary, Option<Diverged>), Failure> {
-    let mut runner = Runner::new(here.clone())?;
+    let mut runner = Runner::new(here.clone(), options.waiting_one_in)?;
     let mut summary = Summary::default();
     while !options.stop.load(Ordering::Relaxed) {
         let number = next.fetch_add(1, Ordering::Relaxed);

@@ -41,7 +41,7 @@ pub(super) fn first_difference(program: &Program, both: &Both) -> Option<Found> 
 }
 
 /// Which field differs first.
-fn difference(model: &Answer, kernel: &Answer) -> Option<String> {
+pub(super) fn difference(model: &Answer, kernel: &Answer) -> Option<String> {
     let differs = model.fields.iter().zip(&kernel.fields).find(|(one, other)| one != other);
     if let Some(((tag, _), _)) = differs {
         return Some(format!("{tag:?}"));
@@ -50,6 +50,7 @@ fn difference(model: &Answer, kernel: &Answer) -> Option<String> {
 }
 
 /// What on the kernel stands for what in the model.
+#[derive(Clone, Default)]
 pub(super) struct Pairs {
     pids: Vec<(i32, i32)>,
     /// The five digits of autobound names: the kernel's, the model's.
@@ -60,8 +61,14 @@ pub(super) struct Pairs {
 
 impl Pairs {
     pub(super) fn new(both: &Both) -> Pairs {
-        let pids = both.kernel.pids.iter().copied().zip(both.model.pids.iter().copied());
-        Pairs { pids: pids.collect(), drawn: BTreeMap::new(), taken: BTreeMap::new() }
+        let mut pairs = Pairs::default();
+        pairs.know(&both.kernel.pids, &both.model.pids);
+        pairs
+    }
+
+    /// From now on the processes are these.
+    pub(super) fn know(&mut self, kernel: &[i32], model: &[i32]) {
+        self.pids = kernel.iter().copied().zip(model.iter().copied()).collect();
     }
 
     /// The kernel's answer in the model's terms.

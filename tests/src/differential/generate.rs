@@ -9,15 +9,19 @@ mod arguments;
 mod files;
 mod messages;
 mod situations;
+mod waiting;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
+use afunix_model::machine::Resume;
 use rand_core::RngCore;
 
 use super::here::Here;
 use super::model::{self, CHECKED_EVERY, Done, Fact, State};
 use super::perform::LOOKED_AT;
 use super::program::*;
+pub(super) use waiting::waiting_program;
 
 /// Steps of a program, about.
 const LENGTH: usize = 160;
@@ -54,35 +58,8 @@ pub(super) fn program<'r>(
     random: &'r mut dyn RngCore,
     setting: &'r Setting<'r>,
 ) -> (Program, model::Ran) {
-    let Setting { here, prefix, user, number } = *setting;
-    let span = u64::from(STRANGERS.end - STRANGERS.start) / 2;
-    let stranger = STRANGERS.start + 2 * (number % span) as u32;
-    let cargo = KINDS[random.next_u32() as usize % KINDS.len()];
-    let steps = Vec::new();
-    let program = Program { processes: 1, before_fork: 0, cargo, steps, looks_around: false };
-    let mut maker = Maker {
-        random,
-        setting,
-        is_root: user == 0,
-        stranger,
-        focus: Vec::new(),
-        depths: vec![0; 8],
-        state: State::new(here.profile.clone(), &program, prefix, user),
-        program,
-        left_out: 0,
-        broken: None,
-        done: Vec::new(),
-        names: Vec::new(),
-        next_slot: 0,
-        process: 0,
-    };
-    maker.add(Request::Limit { descriptors: TABLE });
-    let into = maker.slot();
-    assert_eq!(into, CARGO_FILE, "the first slot is the file");
-    maker.add(Request::Open { path: "f1", flags: 0o102, mode: 0o644, into });
-    for _ in 0..maker.below(5) {
-        maker.anything();
-    }
+    let mut maker = Maker::new(random, setting);
+    maker.begin();
     if maker.one_in(3) {
         maker.situation();
     }
@@ -172,7 +149,43 @@ struct Maker<'r> {
     process: usize,
 }
 
+impl<'r> Maker<'r> {
+    fn new(random: &'r mut dyn RngCore, setting: &'r Setting<'r>) -> Self {
+        let Setting { here, prefix, user, number } = *setting;
+        let span = u64::from(STRANGERS.end - STRANGERS.start) / 2;
+        let cargo = KINDS[random.next_u32() as usize % KINDS.len()];
+        let program = Program { processes: 1, threads: 1, cargo, ..Program::default() };
+        Maker {
+            random,
+            setting,
+            is_root: user == 0,
+            stranger: STRANGERS.start + 2 * (number % span) as u32,
+            focus: Vec::new(),
+            depths: vec![0; 8],
+            state: State::new(here.profile.clone(), &program, prefix, user),
+            program,
+            left_out: 0,
+            broken: None,
+            done: Vec::new(),
+            names: Vec::new(),
+            next_slot: 0,
+            process: 0,
+        }
+    }
+}
+
 impl Maker<'_> {
+    /// The first steps, which all processes have in common.
+    fn begin(&mut self) {
+        self.add(Request::Limit { descriptors: TABLE });
+        let into = self.slot();
+        assert_eq!(into, CARGO_FILE, "the first slot is the file");
+        self.add(Request::Open { path: "f1", flags: 0o102, mode: 0o644, into });
+        for _ in 0..self.below(5) {
+            self.anything();
+        }
+    }
+
     fn below(&mut self, limit: usize) -> usize {
         (self.random.next_u32() as usize) % limit
     }
@@ -195,6 +208,9 @@ impl Maker<'_> {
             || option.is_some_and(|option| self.setting.here.lacks.contains(&option))
         {
             return false;
+        }
+        if self.state.waits.is_some() {
+            return self.add_waiting(request);
         }
         let request = off_the_console(request);
         self.state.process = self.process;
@@ -219,7 +235,7 @@ impl Maker<'_> {
             }
             Err(panic) => self.broken = Some(model::message(panic.as_ref())),
         }
-        self.program.steps.push(Step { process, request });
+        self.program.steps.push(Step { process, thread: 0, request });
         succeeded
     }
 

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use afunix::{Backend, Call, Errno};
-use afunix_kernel_backend::worker::{Plan, Stopped, Turn, Workers};
+use afunix_kernel_backend::worker::{Crews, Plan, Stopped, Turn, WORKERS, Workers};
 
 use super::answer::Answer;
 use super::model;
@@ -16,11 +16,13 @@ use super::program::{Program, Slot};
 /// Bytes for the answers of one program.
 const ROOM: usize = 64 << 20;
 /// A program takes milliseconds.
-const LIMIT_SECS: u32 = 10;
+pub(super) const LIMIT_SECS: u32 = 10;
 
 /// Worker processes, and a directory for each program.
 pub(super) struct Kernel {
     workers: Workers,
+    /// Worker processes for programs whose calls wait.
+    pub(super) crews: Crews,
     directory: PathBuf,
     /// Tells this from others in the same process, whose names must not be met.
     number: u32,
@@ -53,13 +55,32 @@ impl Kernel {
         std::fs::create_dir(&directory)?;
         pattern();
         let user = std::fs::metadata("/proc/self")?.uid();
-        Ok(Kernel { workers: Workers::new(ROOM)?, directory, number, programs: 0, user })
+        let (workers, crews) = (Workers::new(ROOM)?, Crews::new()?);
+        Ok(Kernel { workers, crews, directory, number, programs: 0, user })
     }
 
     /// What stands before the abstract names of the next program: no other process uses it.
     pub(super) fn fresh_prefix(&mut self) -> Vec<u8> {
         self.programs += 1;
         format!("afx{}-{}-{}-", std::process::id(), self.number, self.programs).into_bytes()
+    }
+
+    /// The directory of all that the program may reach.
+    fn top(&self) -> PathBuf {
+        self.directory.join(self.programs.to_string())
+    }
+
+    /// A new directory for the program.
+    pub(super) fn make_place(&self) -> io::Result<PathBuf> {
+        let place = self.top().join("up").join("program");
+        std::fs::create_dir_all(&place)?;
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777))?;
+        Ok(place)
+    }
+
+    /// Removes the program's directory, with all that it left there.
+    pub(super) fn remove_place(&self) -> io::Result<()> {
+        std::fs::remove_dir_all(self.top())
     }
 
     pub(super) fn run(
@@ -77,24 +98,14 @@ impl Kernel {
             before_fork: steps.iter().filter(|step| **step < program.before_fork).count(),
             limit_secs: LIMIT_SECS,
         };
-        let top = self.directory.join(self.programs.to_string());
-        let place = top.join("up").join("program");
-        std::fs::create_dir_all(&place)?;
-        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o777))?;
+        let place = self.make_place()?;
         let user = self.user;
-        let setup = || {
-            std::env::set_current_dir(&place).expect("the program's directory");
-            let _ = afunix_kernel_backend::Kernel.call(&mut Call::Umask { mask: 0o022 });
-            if user == 0 {
-                let call = &mut Call::Setids { uid: 0, gid: 0, groups: &[] };
-                let _ = afunix_kernel_backend::Kernel.call(call);
-            }
-        };
+        let setup = || set_up(&place, user);
         let perform_turn = |turn: Turn, bytes: &mut Vec<u8>| {
             let step = steps[turn.index];
             let done = model.done[step].as_ref().expect("only steps that were made are turns");
             let numbers = RefCell::new(done.numbers.iter().copied());
-            let mut side = OnKernel { numbers: &numbers, turn, prefix };
+            let mut side = OnKernel { numbers: &numbers, pids: turn.pids, prefix };
             let request = &program.steps[step].request;
             let mut answer = perform(&mut side, request).expect("the kernel has answered");
             let mut touched = done.numbers.clone();
@@ -104,7 +115,7 @@ impl Kernel {
             answer.encode(bytes);
         };
         let outcome = self.workers.run(plan, &setup, &perform_turn);
-        std::fs::remove_dir_all(&top)?;
+        self.remove_place()?;
         let outcome = outcome?;
         let mut done = vec![None; model.done.len()];
         for (step, answer) in steps.iter().zip(&outcome.answers) {
@@ -115,6 +126,16 @@ impl Kernel {
     }
 }
 
+/// What the first worker does before anything else.
+pub(super) fn set_up(place: &Path, user: u32) {
+    std::env::set_current_dir(place).expect("the program's directory");
+    let _ = afunix_kernel_backend::Kernel.call(&mut Call::Umask { mask: 0o022 });
+    if user == 0 {
+        let call = &mut Call::Setids { uid: 0, gid: 0, groups: &[] };
+        let _ = afunix_kernel_backend::Kernel.call(call);
+    }
+}
+
 impl Drop for Kernel {
     fn drop(&mut self) {
         // A directory that stays behind does no harm.
@@ -122,10 +143,12 @@ impl Drop for Kernel {
     }
 }
 
-struct OnKernel<'a, I> {
-    numbers: &'a RefCell<I>,
-    turn: Turn,
-    prefix: &'a [u8],
+/// A worker that makes calls.
+pub(super) struct OnKernel<'a, I> {
+    /// The numbers of the slots that are to come.
+    pub(super) numbers: &'a RefCell<I>,
+    pub(super) pids: [i32; WORKERS],
+    pub(super) prefix: &'a [u8],
 }
 
 impl<I: Iterator<Item = i32>> Side for OnKernel<'_, I> {
@@ -138,7 +161,7 @@ impl<I: Iterator<Item = i32>> Side for OnKernel<'_, I> {
     }
 
     fn pid(&self, process: usize) -> i32 {
-        self.turn.pids.get(process).copied().unwrap_or(0)
+        self.pids.get(process).copied().unwrap_or(0)
     }
 
     fn prefix(&self) -> &[u8] {

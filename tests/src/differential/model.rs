@@ -15,6 +15,7 @@ use super::answer::{Answer, Tag};
 use super::coverage::{Before, Role};
 use super::perform::{ASKED, ENTRY, Side, look, made, perform};
 use super::program::{CARGO_FILE, Program, Request, Slot};
+use super::waiting::Waits;
 use crate::raw::fd;
 
 /// A number that is never open: the programs' tables end below it.
@@ -108,9 +109,10 @@ pub(super) fn message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// A model with a program's processes and slots.
+#[derive(Clone)]
 pub(super) struct State<'a> {
-    machine: Machine,
-    processes: Vec<(Pid, Tid)>,
+    pub(super) machine: Machine,
+    pub(super) processes: Vec<(Pid, Tid)>,
     /// What each slot stands for, per process.
     slots: Vec<BTreeMap<u16, i32>>,
     /// The last slot for each number, per process.
@@ -123,7 +125,9 @@ pub(super) struct State<'a> {
     pub(super) process: usize,
     cargo: i32,
     prefix: &'a [u8],
-    numbers: Vec<i32>,
+    pub(super) numbers: Vec<i32>,
+    /// The threads and the calls that wait in them, where any may.
+    pub(super) waits: Option<Box<Waits>>,
 }
 
 impl<'a> State<'a> {
@@ -139,6 +143,7 @@ impl<'a> State<'a> {
             cargo: program.cargo,
             prefix,
             numbers: Vec::new(),
+            waits: None,
         };
         // The kernel's directory is the program's own, and its table holds 0 to 2.
         state.call(&mut Call::Umask { mask: 0 });
@@ -156,7 +161,7 @@ impl<'a> State<'a> {
     pub(super) fn fork(&mut self, processes: usize) {
         for _ in 1..processes {
             let child = self.machine.fork(Pid(1)).expect("the model forks");
-            while self.machine.next_effect().is_some() {}
+            self.drain();
             self.processes.push(child);
             self.slots.push(self.slots[0].clone());
             self.by_number.push(self.by_number[0].clone());
@@ -184,11 +189,7 @@ impl<'a> State<'a> {
         self.numbers.clear();
         let mut answer = perform(self, request)?;
         let mut touched = self.numbers.clone();
-        for (slot, number) in made(request, &answer) {
-            touched.push(number);
-            self.slots[self.process].insert(slot, number);
-            self.by_number[self.process].insert(number, slot);
-        }
+        touched.extend(self.enter(request, &answer));
         let numbers = self.numbers.clone();
         look(self, &mut answer, (!looks_around).then_some(&touched));
         let after = answer.field(Tag::After).unwrap_or(&[]);
@@ -203,6 +204,16 @@ impl<'a> State<'a> {
         request.clone().each_slot(&mut |slot| first = first.or(Some(*slot)));
         let number = first.map_or(-1, |slot| self.find(slot));
         self.fact(number, 0).map_or(Before::default(), |fact| fact.before())
+    }
+
+    /// Enters the descriptors that a request of the acting process made; tells their numbers.
+    pub(super) fn enter(&mut self, request: &Request, answer: &Answer) -> Vec<i32> {
+        let all = made(request, answer);
+        for (slot, number) in &all {
+            self.slots[self.process].insert(*slot, *number);
+            self.by_number[self.process].insert(*number, *slot);
+        }
+        all.into_iter().map(|(_, number)| number).collect()
     }
 
     /// How many descriptors the acting process had open after its last step.
@@ -249,6 +260,14 @@ impl<'a> State<'a> {
         Some(fact)
     }
 
+    fn cargo_number(&mut self, slot: Slot, carrier: i32) -> i32 {
+        let number = self.find(slot);
+        // Sockets of one type only are sent, over sockets of the others: no cycle can come to be.
+        let carries = self.kind(carrier).is_some_and(|kind| kind != self.cargo);
+        let fits = self.kind(number).is_none_or(|kind| kind == self.cargo && carries);
+        if fits && slot != Slot::Console { number } else { self.cargo_file() }
+    }
+
     /// The file that is sent in place of what must not be; -1 if its number is a socket's by now.
     fn cargo_file(&mut self) -> i32 {
         let number = self.find(Slot::Made(CARGO_FILE));
@@ -272,18 +291,16 @@ impl<'a> State<'a> {
 
 impl Side for State<'_> {
     fn number(&mut self, slot: Slot) -> i32 {
-        let number = self.find(slot);
+        let number = self.number_again().unwrap_or_else(|| self.find(slot));
         self.numbers.push(number);
         number
     }
 
     fn cargo(&mut self, slot: Slot, carrier: i32) -> i32 {
-        let number = self.find(slot);
-        // Sockets of one type only are sent, over sockets of the others: no cycle can come to be.
-        let carries = self.kind(carrier).is_some_and(|kind| kind != self.cargo);
-        let fits = self.kind(number).is_none_or(|kind| kind == self.cargo && carries);
-        let fits = fits && slot != Slot::Console;
-        let number = if fits { number } else { self.cargo_file() };
+        let number = match self.number_again() {
+            Some(number) => number,
+            None => self.aside(|state| state.cargo_number(slot, carrier)),
+        };
         self.numbers.push(number);
         number
     }
@@ -297,16 +314,18 @@ impl Side for State<'_> {
     }
 
     fn call(&mut self, call: &mut Call<'_, '_>) -> Option<Result<usize, Errno>> {
-        let thread = self.processes[self.process].1;
-        let outcome = self.machine.step(Duration::ZERO, thread, call, Resume::First);
-        while self.machine.next_effect().is_some() {}
+        if self.is_acting() {
+            return self.act(call);
+        }
+        let outcome = self.machine.step(self.now(), self.observer(), call, Resume::First);
+        self.drain();
         match outcome {
             Outcome::Done(result) => Some(result),
             // Nobody handles a signal.
             Outcome::Restart => None,
             Outcome::Blocked { ticket, .. } => {
                 self.machine.cancel(ticket);
-                while self.machine.next_effect().is_some() {}
+                self.drain();
                 None
             }
         }

@@ -219,7 +219,7 @@ fn simple(side: &mut dyn Side, request: &Request, answer: &mut Answer) -> Result
             answer.push(Tag::Number, value.to_ne_bytes().to_vec());
             result
         }
-        Request::Poll { fds } => {
+        Request::Poll { fds, timeout } => {
             let numbers: Vec<i32> = fds.iter().map(|(slot, _)| side.number(*slot)).collect();
             let entry = |(number, (_, events)): (&i32, &(Slot, i16))| PollFd {
                 fd: (*number >= 0).then(|| fd(*number)),
@@ -227,7 +227,7 @@ fn simple(side: &mut dyn Side, request: &Request, answer: &mut Answer) -> Result
                 revents: Readiness::empty(),
             };
             let mut entries: Vec<PollFd<'_>> = numbers.iter().zip(fds).map(entry).collect();
-            let timeout = Some(Duration::ZERO);
+            let timeout = u64::try_from(*timeout).ok().map(Duration::from_millis);
             let result = side.call(&mut Call::Poll { fds: &mut entries, timeout })?;
             let masks = entries.iter().flat_map(|entry| entry.revents.bits().to_ne_bytes());
             answer.push(Tag::Events, masks.collect());

@@ -260,8 +260,10 @@ pub enum Request {
         request: u32,
         value: i32,
     },
+    /// `timeout` in milliseconds; negative: without end.
     Poll {
         fds: Vec<(Slot, i16)>,
+        timeout: i32,
     },
     Lseek {
         fd: Slot,
@@ -302,6 +304,13 @@ pub enum Request {
         group: u32,
         groups: Vec<u32>,
     },
+    /// A signal that is caught, for a thread of the process: a call that waits there is
+    /// interrupted.
+    Interrupt {
+        thread: usize,
+    },
+    /// The next timeout passes.
+    Pass,
 }
 
 /// A call of one process.
@@ -309,17 +318,22 @@ pub enum Request {
 pub struct Step {
     /// Index of the process.
     pub process: usize,
+    /// Index of the thread in the process; 0 where no call waits.
+    pub thread: usize,
     /// The call.
     pub request: Request,
 }
 
 /// A list of steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
     /// How many processes there are.
     pub processes: usize,
     /// The first steps, all of process 0, after which the other processes are forked from it.
     pub before_fork: usize,
+    /// How many threads each process has after the fork. With one no call waits; with more, calls
+    /// wait in them.
+    pub threads: usize,
     /// The type of socket that may be sent, and never carries sockets.
     pub cargo: i32,
     /// The steps.
@@ -398,6 +412,8 @@ impl Request {
             Request::Umask { .. } => "umask",
             Request::Limit { .. } => "prlimit",
             Request::Become { .. } => "setresuid",
+            Request::Interrupt { .. } => "tgkill",
+            Request::Pass => "(time)",
         }
     }
 }
@@ -432,7 +448,7 @@ impl Request {
                     message.control.iter_mut().for_each(|control| control.each_slot(each));
                 }
             }
-            Request::Poll { fds } => fds.iter_mut().for_each(|(slot, _)| each(slot)),
+            Request::Poll { fds, .. } => fds.iter_mut().for_each(|(slot, _)| each(slot)),
             Request::Listen { fd, .. }
             | Request::Accept { fd, .. }
             | Request::Sockname { fd, .. }
@@ -459,7 +475,9 @@ impl Request {
             | Request::Path { .. }
             | Request::Umask { .. }
             | Request::Limit { .. }
-            | Request::Become { .. } => {}
+            | Request::Become { .. }
+            | Request::Interrupt { .. }
+            | Request::Pass => {}
         }
     }
 }

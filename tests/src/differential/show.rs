@@ -8,7 +8,7 @@ use super::answer::{Answer, Tag};
 use super::compare::{Pairs, first_difference};
 use super::perform::{ENTRY, NOT_ASKED};
 use super::program::{Control, Name, Program, ReceiveBy, Request, SendBy, Slot};
-use super::{Failure, Found, Runner};
+use super::{Failure, Found, Runner, waiting};
 
 /// The program with the answers of both sides, up to the first difference.
 pub(super) fn report(
@@ -16,17 +16,14 @@ pub(super) fn report(
     program: &Program,
     first: &Found,
 ) -> Result<String, Failure> {
+    if program.threads > 1 {
+        let ran = waiting::run(&runner.here.profile, &mut runner.kernel, program)?;
+        let is_again = ran.found().is_some();
+        return Ok(if is_again { waiting::report(program, &ran) } else { once(first) });
+    }
     let both = runner.both(program)?;
+    let Some(found) = first_difference(program, &both) else { return Ok(once(first)) };
     let mut text = String::new();
-    let Some(found) = first_difference(program, &both) else {
-        let Found { step, call, what, shown } = first;
-        let _ = writeln!(
-            text,
-            "    it diverged once, in step {step} ({call}: {what}), and does not always:\n    \
-             something else on this system may have had a hand in it; run it again\n{shown}"
-        );
-        return Ok(text);
-    };
     let mut pairs = Pairs::new(&both);
     for (index, step) in program.steps.iter().enumerate().take(found.step + 1) {
         if program.processes > 1 && index == program.before_fork {
@@ -50,6 +47,13 @@ pub(super) fn report(
     Ok(text)
 }
 
+fn once(Found { step, call, what, shown }: &Found) -> String {
+    format!(
+        "    it diverged once, in step {step} ({call}: {what}), and does not always:\n    \
+         something else on this system may have had a hand in it; run it again\n{shown}"
+    )
+}
+
 pub(super) fn show_difference(text: &mut String, model: &Answer, kernel: &Answer) {
     for side in [("model", model, kernel), ("kernel", kernel, model)] {
         let (name, own, other) = side;
@@ -63,7 +67,7 @@ pub(super) fn show_difference(text: &mut String, model: &Answer, kernel: &Answer
     }
 }
 
-fn show_result(answer: &Answer) -> String {
+pub(super) fn show_result(answer: &Answer) -> String {
     match answer.result() {
         Ok(value) => value.to_string(),
         Err(errno) => format!("{errno:?}"),
@@ -140,7 +144,7 @@ fn show_control(message: &Control) -> String {
     }
 }
 
-fn show_request(request: &Request) -> String {
+pub(super) fn show_request(request: &Request) -> String {
     let name = request.name();
     match request {
         Request::Socket { kind, protocol, into, .. } => {

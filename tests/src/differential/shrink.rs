@@ -5,6 +5,8 @@ use super::{Found, Runner};
 
 /// Programs that shrinking may run.
 const BUDGET: u64 = 4000;
+/// The same where calls wait: each takes longer, most of all one that differs.
+const BUDGET_WAITING: u64 = 1500;
 /// What a program that hangs counts as.
 const COST_OF_HANGING: u64 = 250;
 
@@ -18,8 +20,9 @@ pub(super) fn shrink(
     found: &Found,
     progress: &mut dyn FnMut(u64),
 ) -> Program {
+    let budget = if program.threads > 1 { BUDGET_WAITING } else { BUDGET };
     let mut shrinker =
-        Shrinker { runner, found: found.clone(), any_call: false, runs: 0, progress };
+        Shrinker { runner, found: found.clone(), any_call: false, budget, runs: 0, progress };
     let mut program = program;
     program.steps.truncate(found.step + 1);
     for any_call in [false, true] {
@@ -31,7 +34,7 @@ pub(super) fn shrink(
             program = shrinker.follow_copies(program);
             program = shrinker.make_pairs(program);
             program = shrinker.simplify(program);
-            if program == before || shrinker.runs >= BUDGET {
+            if program == before || shrinker.runs >= shrinker.budget {
                 break;
             }
         }
@@ -44,6 +47,7 @@ struct Shrinker<'a> {
     found: Found,
     /// Whether the difference may be in another call.
     any_call: bool,
+    budget: u64,
     runs: u64,
     progress: &'a mut dyn FnMut(u64),
 }
@@ -51,7 +55,7 @@ struct Shrinker<'a> {
 impl Shrinker<'_> {
     /// Whether the program shows the difference, and in its last step.
     fn shows(&mut self, program: &Program) -> bool {
-        if self.runs >= BUDGET {
+        if self.runs >= self.budget {
             return false;
         }
         self.runs += 1;
@@ -210,7 +214,7 @@ fn simpler(step: &Step) -> Vec<Step> {
     let mut all = Vec::new();
     let mut offer = |request: Request| {
         if request != step.request {
-            all.push(Step { process: step.process, request });
+            all.push(Step { process: step.process, thread: step.thread, request });
         }
     };
     match &step.request {
@@ -244,11 +248,11 @@ fn simpler(step: &Step) -> Vec<Step> {
         }
         Request::Bind { fd, .. } => offer(Request::Bind { fd: *fd, name: Name::Abstract(0) }),
         Request::Connect { fd, .. } => offer(Request::Connect { fd: *fd, name: Name::Abstract(0) }),
-        Request::Poll { fds } => {
+        Request::Poll { fds, timeout } => {
             for index in 0..fds.len() {
                 let mut fewer = fds.clone();
                 fewer.remove(index);
-                offer(Request::Poll { fds: fewer });
+                offer(Request::Poll { fds: fewer, timeout: *timeout });
             }
         }
         _ => {}

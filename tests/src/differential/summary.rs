@@ -1,10 +1,11 @@
 //! What a run without divergence has to say.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::coverage::{Coverage, Missing, expected_count};
 use super::program::Program;
-use super::{Both, Found};
+use super::{Both, Counts, Found};
 
 /// A run without divergence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub struct Summary {
     pub programs: u64,
     /// Steps left out because the call would have waited.
     pub waiting: u64,
+    /// Time that the programs took in which no call waits, of all threads together.
+    pub elapsed: Duration,
+    /// What came of the programs whose calls wait.
+    pub waits: Counts,
     /// What was met.
     pub coverage: Coverage,
     /// How this kernel differs from the profile, in words; none of it counts as a divergence.
@@ -42,14 +47,19 @@ impl Summary {
         self.steps += other.steps;
         self.programs += other.programs;
         self.waiting += other.waiting;
+        self.elapsed += other.elapsed;
+        self.waits.add(&other.waits);
         self.coverage.merge(other.coverage);
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { steps, programs, waiting, coverage, deviations } = self;
+        let Summary { steps, programs, waiting, elapsed, waits, coverage, deviations } = self;
         writeln!(f, "{steps} calls in {programs} programs ({waiting} would have waited)")?;
+        let plain = steps - waits.steps;
+        writeln!(f, "where none waits: {}", rate(plain, *elapsed))?;
+        writeln!(f, "where calls wait: {}, {waits}", rate(waits.steps, waits.elapsed))?;
         for deviation in deviations {
             writeln!(f, "this kernel: {deviation}")?;
         }
@@ -69,4 +79,10 @@ impl fmt::Display for Summary {
         }
         Ok(())
     }
+}
+
+/// Calls, and how many there were in a second of one thread.
+fn rate(steps: u64, elapsed: Duration) -> String {
+    let rate = steps as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+    format!("{steps} calls, {rate:.0} a second")
 }

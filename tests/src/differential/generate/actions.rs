@@ -195,6 +195,6 @@ impl Maker<'_> {
             let events = self.pick(&[1, 4, 5, 0, 0x2000, 0x40, 0x300, 2, -1]);
             fds.push((self.any(), events));
         }
-        self.add(Request::Poll { fds });
+        self.add(Request::Poll { fds, timeout: 0 });
     }
 }
