@@ -106,6 +106,13 @@ bitflags! {
         const ONE_NAMESPACE_FOR_ALL_TYPES = 1 << 10;
         /// A wake-up is lost: whoever waits for memory is never woken.
         const LOSES_MEMORY_WAKES = 1 << 11;
+        /// Against SHUT 4: whoever waits at a socket is not woken by its peer's close.
+        const LOSES_CLOSE_WAKES = 1 << 12;
+        /// Against SRECV 19, LISTEN 10 and CONNECT 11: of those who wait in order the last is
+        /// woken first.
+        const WAKES_THE_LAST_FIRST = 1 << 13;
+        /// Against OPT 10: SO_RCVTIMEO and SO_SNDTIMEO are stored and do nothing.
+        const IGNORES_TIMEOUTS = 1 << 14;
     }
 }
 

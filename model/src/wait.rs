@@ -112,7 +112,7 @@ impl WaitQueue {
     }
 
     /// Puts a ticket at the beginning, of which one is woken.
-    fn enrol_first(&mut self, tickets: &Tickets, ticket: Ticket) {
+    pub(crate) fn enrol_first(&mut self, tickets: &Tickets, ticket: Ticket) {
         self.make_room(tickets);
         self.waiting.push_front(Waiter { who: Who::Ticket(ticket), exclusive: true });
     }

@@ -114,7 +114,9 @@ impl Sockets {
             socket.error = Some(Errno::CONNRESET);
         }
         self.watch.touch(Part::State(key), Touch::Write);
-        self.wake_state(tickets, key);
+        if !self.profile.planted.contains(Planted::LOSES_CLOSE_WAKES) {
+            self.wake_state(tickets, key);
+        }
         self.alert_arrival(key);
     }
 }

@@ -7,6 +7,7 @@
 use afunix::Readiness;
 
 use super::{Part, SocketKey, Sockets, Touch, WaitReason, Waiting};
+use crate::profile::Planted;
 use crate::wait::{Ticket, Tickets, WaitQueue, WatchKey};
 
 /// The wait queues of one socket; made when somebody first waits.
@@ -19,6 +20,8 @@ pub(super) struct Waiters {
     receivers: WaitQueue,
     /// Polls for room to write.
     writers: WaitQueue,
+    /// Polls for neither, which only errors and changes of state wake (POLLRDHUP is one).
+    others: WaitQueue,
     /// Senders that wait for memory.
     memory: WaitQueue,
     /// Those who wait for room in this socket's receive queue or backlog.
@@ -28,16 +31,12 @@ pub(super) struct Waiters {
     relays: Vec<SocketKey>,
 }
 
-const READING: Readiness = Readiness::IN
-    .union(Readiness::PRI)
-    .union(Readiness::RDNORM)
-    .union(Readiness::RDBAND)
-    .union(Readiness::RDHUP);
+/// What the arrival of a message buffer brings.
+const READING: Readiness =
+    Readiness::IN.union(Readiness::PRI).union(Readiness::RDNORM).union(Readiness::RDBAND);
 pub(super) const WRITING: Readiness =
     Readiness::OUT.union(Readiness::WRNORM).union(Readiness::WRBAND);
 
-/// What the arrival of a message buffer brings.
-const ARRIVED: Readiness = READING.difference(Readiness::RDHUP);
 /// Nothing is said of what changed.
 const ANYTHING: Readiness = Readiness::empty();
 
@@ -45,6 +44,7 @@ impl Sockets {
     /// Puts the ticket of a call that waits into its queue, so that the change it waits for wakes
     /// it.
     pub fn enrol(&mut self, tickets: &Tickets, ticket: Ticket, waiting: &Waiting) {
+        let last_first = self.profile.planted.contains(Planted::WAKES_THE_LAST_FIRST);
         let Some(socket) = self.living_mut(waiting.socket) else {
             panic!("a call waits at an open socket");
         };
@@ -59,7 +59,10 @@ impl Sockets {
             _ if is_stream => (&mut waiters.readers, false),
             _ => (&mut waiters.receivers, true),
         };
-        queue.enrol(tickets, ticket, exclusive);
+        match exclusive && last_first {
+            true => queue.enrol_first(tickets, ticket),
+            false => queue.enrol(tickets, ticket, exclusive),
+        }
         debug_assert!(is_connection || waiting.reason != WaitReason::Backlog);
         if waiting.reason == WaitReason::Readable {
             self.reader_waits(waiting.socket, true);
@@ -92,8 +95,11 @@ impl Sockets {
         if events.intersects(READING) {
             waiters.readers.enrol(tickets, ticket, false);
         }
-        if events.intersects(WRITING) || !events.intersects(READING) {
+        if events.intersects(WRITING) {
             waiters.writers.enrol(tickets, ticket, false);
+        }
+        if !events.intersects(READING | WRITING) {
+            waiters.others.enrol(tickets, ticket, false);
         }
         if events.intersects(READING) {
             let part = if listens { Part::Backlog(key) } else { Part::Receive(key) };
@@ -129,8 +135,8 @@ impl Sockets {
     pub(super) fn wake_readable(&mut self, tickets: &mut Tickets, key: SocketKey) {
         let memory = self.memory_waiter_goes_on(key);
         let Some(waiters) = self.waiters_of(key) else { return };
-        waiters.readers.wake_all(tickets, ARRIVED);
-        waiters.receivers.wake(tickets, ARRIVED);
+        waiters.readers.wake_all(tickets, READING);
+        waiters.receivers.wake(tickets, READING);
         // MEM 11, more exactly: anything that wakes the socket's waiters lets a writer look again.
         if memory {
             waiters.memory.wake_all(tickets, ANYTHING);
@@ -147,6 +153,9 @@ impl Sockets {
         let memory = self.memory_waiter_goes_on(key);
         let Some(waiters) = self.waiters_of(key) else { return };
         waiters.writers.wake_all(tickets, brought);
+        if brought.is_empty() {
+            waiters.others.wake_all(tickets, ANYTHING);
+        }
         waiters.receivers.wake_watches(tickets, brought);
         if memory {
             waiters.memory.wake_all(tickets, ANYTHING);
@@ -160,6 +169,7 @@ impl Sockets {
         waiters.readers.wake_all(tickets, Readiness::ERR);
         waiters.receivers.wake(tickets, Readiness::ERR);
         waiters.writers.wake_all(tickets, Readiness::ERR);
+        waiters.others.wake_all(tickets, Readiness::ERR);
         if memory {
             waiters.memory.wake_all(tickets, ANYTHING);
         }
@@ -172,6 +182,7 @@ impl Sockets {
         waiters.readers.wake_all(tickets, ANYTHING);
         waiters.receivers.wake_all(tickets, ANYTHING);
         waiters.writers.wake_all(tickets, ANYTHING);
+        waiters.others.wake_all(tickets, ANYTHING);
         if memory {
             waiters.memory.wake_all(tickets, ANYTHING);
         }

@@ -25,6 +25,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "VFS 5" replaced_during_recv,
         "VFS 5" close_during_accept,
         "VFS 5" close_during_poll,
+        "VFS 5" close_during_poll_for_a_hangup,
         "VFS 6" nonblock_set_while_blocked,
         "VFS 6" settings_of_blocked_calls,
     ]
@@ -245,6 +246,23 @@ fn close_during_poll<H: Host>(h: &H) {
     assert_eq!(send(h, d, b"x", 0), Ok(1));
     assert_eq!(waiting.join(), (Ok(2), Readiness::NVAL, Readiness::IN));
     assert_eq!(poll(h, b), mask("iorh"));
+}
+
+/// What a poll did not ask for does not wake it, though it would find its descriptor closed.
+fn close_during_poll_for_a_hangup<H: Host>(h: &H) {
+    for wanted in [Readiness::RDHUP, Readiness::empty()] {
+        let (a, b) = pair(h, STREAM);
+        let held = dup(h, a).unwrap();
+        let waiting = start(h, move |h| poll_for(h, a, wanted, None));
+        assert_eq!(close(h, a), Ok(0));
+        assert_eq!(send(h, b, b"x", 0), Ok(1));
+        assert!(waiting.waits(h), "{wanted:?}: data is not what it waits for");
+        assert_eq!(recv(h, held, 9, 0), Ok(b"x".to_vec()));
+        assert!(waiting.waits(h), "{wanted:?}: nor is room");
+        assert_eq!(shutdown(h, b, WR), Ok(0));
+        assert_eq!(waiting.join(), Ok(Readiness::NVAL));
+        assert_eq!([held, b].map(|fd| close(h, fd)), [Ok(0); 2]);
+    }
 }
 
 fn nonblock_set_while_blocked<H: Host>(h: &H) {

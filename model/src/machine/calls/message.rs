@@ -9,6 +9,7 @@ use super::super::file::{FileId, Kind, OpenFile};
 use super::super::process::{InCallState, Numbered, Process, Thread};
 use super::super::{Access, Cx, Flow, Machine, Object, Settled, Why};
 use super::{BUFFERS_MAX, caller, cause};
+use crate::profile::Planted;
 use crate::sockets::{
     Attachment, Incoming, Name, Outgoing, Receiving, Resolve, SendTo, Sending, SocketKey, Stop,
     names, parse_control,
@@ -285,11 +286,13 @@ impl Machine {
         let ticket = self.tickets.issue();
         self.sockets.enrol(&self.tickets, ticket, waiting);
         let socket = Some(self.sockets.id(waiting.socket));
+        let never = self.profile.planted.contains(Planted::IGNORES_TIMEOUTS);
+        let timeout = waiting.timeout.filter(|_| !never);
         let earlier = self.in_call(cx).map(|call| call.deadline);
         let deadline = match earlier {
             // The deadline of a call is fixed when it begins; SSEND 14 begins anew.
             Some(deadline) if !waiting.anew => deadline,
-            _ => waiting.timeout.map(|timeout| cx.now.saturating_add(timeout)),
+            _ => timeout.map(|timeout| cx.now.saturating_add(timeout)),
         };
         let on = crate::wait::On { reason: waiting.reason, socket };
         let settled = Settled { file: Some(file), polled: Vec::new() };
