@@ -13,7 +13,6 @@
 //! Hand 0 of process 0 is there first. It forks the other processes when it is told to; then every
 //! process gets its other hands. The last hand of each never waits in a job: it is there to look.
 
-use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -109,7 +108,7 @@ pub struct Crew<'a> {
     watch: Watch,
     /// The caller's processors, which it gets back.
     processors: libc::cpu_set_t,
-    forked: Cell<bool>,
+    forked: bool,
 }
 
 impl Crews {
@@ -143,7 +142,7 @@ impl Crews {
             pid => {
                 self.shared().pids[0].store(pid, Ordering::SeqCst);
                 let watch = Watch::default();
-                Ok(Crew { crews: self, watch, processors, forked: Cell::new(false) })
+                Ok(Crew { crews: self, watch, processors, forked: false })
             }
         }
     }
@@ -331,8 +330,10 @@ impl Crew<'_> {
         for (size, value) in shared.sizes.iter().zip([processes, hands]) {
             size.store(value, Ordering::SeqCst);
         }
-        self.forked.set(true);
-        self.crews.set(HandId { process: 0, hand: 0 }, state::FORKING);
+        let first = HandId { process: 0, hand: 0 };
+        self.until(|crew| (crew.state(first) == state::FREE).then_some(()))?;
+        self.forked = true;
+        self.crews.set(first, state::FORKING);
         let all = (0..processes).flat_map(|process| (0..hands).map(move |hand| (process, hand)));
         let ids: Vec<HandId> = all.map(|(process, hand)| HandId { process, hand }).collect();
         self.until(|crew| {
@@ -403,17 +404,17 @@ impl Crew<'_> {
     fn is_at_rest(&mut self) -> Option<Vec<(HandId, &'static str)>> {
         let pids = self.crews.pids();
         let mut working = Vec::new();
-        for process in 0..WORKERS {
-            for hand in 0..HANDS {
-                let id = HandId { process, hand };
-                match self.state(id) {
-                    state::GIVEN | state::FORKING => return None,
-                    state::WORKING => {
-                        let tid = self.crews.hand(id).tid.load(Ordering::SeqCst);
-                        working.push((id, pids[process], tid));
-                    }
-                    _ => {}
+        let all = pids.iter().enumerate();
+        for (pid, id) in all
+            .flat_map(|(process, pid)| (0..HANDS).map(move |hand| (*pid, HandId { process, hand })))
+        {
+            match self.state(id) {
+                state::GIVEN | state::FORKING => return None,
+                state::WORKING => {
+                    let tid = self.crews.hand(id).tid.load(Ordering::SeqCst);
+                    working.push((id, pid, tid));
                 }
+                _ => {}
             }
         }
         let tasks: Vec<(i32, i32)> = working.iter().map(|(_, pid, tid)| (*pid, *tid)).collect();
@@ -458,7 +459,7 @@ impl Crew<'_> {
         let kill = |pid: i32| unsafe { libc::kill(pid, libc::SIGKILL) };
         let [_, hands] = self.crews.sizes();
         let last = HandId { process: 0, hand: hands.saturating_sub(1) };
-        let can_end = self.forked.get() && self.state(last) == state::FREE;
+        let can_end = self.forked && self.state(last) == state::FREE;
         for pid in others.into_iter().filter(|pid| *pid > 0) {
             kill(pid);
         }

@@ -219,6 +219,7 @@ impl State<'_> {
         self.drain();
         let result = match outcome {
             Outcome::Done(result) => Some(result),
+            Outcome::Restart => unreachable!("the signal that programs send restarts no call"),
             Outcome::Blocked { ticket, deadline, .. } => {
                 acting.kept = Kept::of(call);
                 acting.blocked = Some((ticket, deadline));
