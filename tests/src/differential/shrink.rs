@@ -6,7 +6,7 @@ use super::{Found, Runner};
 /// Programs that shrinking may run.
 const BUDGET: u64 = 4000;
 /// The same where calls wait: each takes longer, most of all one that differs.
-const BUDGET_WAITING: u64 = 1500;
+const BUDGET_WAITING: u64 = 800;
 /// What a program that hangs counts as.
 const COST_OF_HANGING: u64 = 250;
 
@@ -25,6 +25,7 @@ pub(super) fn shrink(
         Shrinker { runner, found: found.clone(), any_call: false, budget, runs: 0, progress };
     let mut program = program;
     program.steps.truncate(found.step + 1);
+    let mut program = shrinker.wait_for_timeouts(program);
     for any_call in [false, true] {
         shrinker.any_call = any_call;
         loop {
@@ -53,7 +54,8 @@ struct Shrinker<'a> {
 }
 
 impl Shrinker<'_> {
-    /// Whether the program shows the difference, and in its last step.
+    /// Whether the program shows the difference, and in its last step, unless calls wait: when they
+    /// go on hangs on the time, too.
     fn shows(&mut self, program: &Program) -> bool {
         if self.runs >= self.budget {
             return false;
@@ -67,11 +69,22 @@ impl Shrinker<'_> {
                 self.runs += if has_hung { COST_OF_HANGING } else { 0 };
                 found.what == self.found.what
                     && (self.any_call || found.call == self.found.call)
-                    && found.step + 1 == program.steps.len()
+                    && (program.threads > 1 || found.step + 1 == program.steps.len())
             }
             // A side that cannot run shows nothing.
             Ok(None) | Err(_) => false,
         }
+    }
+
+    /// Where calls wait a timeout may be what differs: it shows sooner or later by itself, and
+    /// surely if time passes at the end.
+    fn wait_for_timeouts(&mut self, program: Program) -> Program {
+        if program.threads == 1 {
+            return program;
+        }
+        let mut longer = program.clone();
+        longer.steps.push(Step { process: 0, thread: 0, request: Request::Pass });
+        if self.shows(&longer) { longer } else { program }
     }
 
     /// Uses what was copied instead of the copy.

@@ -25,6 +25,8 @@ use super::show::show;
 /// these.
 const AGAIN: [Duration; 3] =
     [Duration::from_millis(1), Duration::from_millis(4), Duration::from_millis(16)];
+/// No call that a program lets time out waits longer.
+const LONGEST_TIMEOUT: Duration = Duration::from_millis(44);
 /// Points that the model may stand at.
 const POINTS: usize = 6;
 /// Invariants are recomputed after so many steps.
@@ -259,11 +261,17 @@ impl Leader<'_> {
         Ok(())
     }
 
-    /// Waits until the next timeout has passed; `false` if there is none.
+    /// Waits until the next timeout has passed, or any that the kernel alone knows of; `false` if
+    /// no call waits.
     fn pass(&mut self) -> bool {
-        let pending = self.points[0].state.pending().values();
-        let Some(next) = pending.filter_map(|pending| pending.deadline).min() else { return false };
-        std::thread::sleep((next + LATE).saturating_sub(self.clock.elapsed()));
+        let pending = self.points[0].state.pending();
+        if pending.is_empty() {
+            return false;
+        }
+        let now = self.clock.elapsed();
+        let deadlines = pending.values().filter_map(|pending| pending.deadline);
+        let next = deadlines.fold(now + LONGEST_TIMEOUT, Duration::min);
+        std::thread::sleep((next + LATE).saturating_sub(now));
         true
     }
 
