@@ -191,8 +191,8 @@ impl Runner {
         Ok(Runner { here, kernel: kernel::Kernel::new()?, waiting_one_in })
     }
 
-    /// Makes the program with a number, which runs it on the model, and runs it on the kernel; tells
-    /// the first difference.
+    /// Makes the program with a number, which runs it on the model, and runs it on the kernel;
+    /// tells the first difference.
     fn fresh(
         &mut self,
         seed: u64,
