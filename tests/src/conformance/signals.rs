@@ -246,6 +246,18 @@ fn calls_that_are_never_made_again<H: Host>(h: &H) {
     for timeout in [None, Some(Duration::from_secs(2))] {
         let wait = move |h: &H| poll_for(h, a, mask("i"), timeout).map(|_| 0);
         assert_eq!(interrupted(h, wait, |_| {}), [INTR; 2], "poll {timeout:?}");
+        let ep = epoll(h);
+        watch(h, ep, a, afunix::EpollFlags::IN, 0).unwrap();
+        let wait = move |h: &H| epoll_wait(h, ep, 1, timeout).map(|events| events.len());
+        assert_eq!(interrupted(h, wait, |_| {}), [INTR; 2], "epoll_wait {timeout:?}");
+        let wait = move |h: &H| {
+            let (mut sets, mut left) = ([1 << a, 0, 0], timeout);
+            let answer = select(h, 64, &mut sets, &mut left);
+            assert_eq!(sets, [1 << a, 0, 0], "as they were");
+            assert!(left.is_none() || left < timeout, "and the time that is left");
+            answer
+        };
+        assert_eq!(interrupted(h, wait, |_| {}), [INTR; 2], "select {timeout:?}");
     }
     let sleep = |h: &H| h.call(&mut Call::Nanosleep { time: Duration::from_secs(2) });
     assert_eq!(interrupted(h, sleep, |_| {}), [INTR; 2]);

@@ -102,7 +102,10 @@ impl Machine {
                     self.sockets.enrol_poll(&self.tickets, ticket, socket, events);
                     sockets.push(socket);
                 }
-                Kind::Epoll(epoll) => self.tickets.enrol_poll_at_epoll(epoll, ticket),
+                Kind::Epoll(epoll) => {
+                    self.touch(Object::Epoll(epoll), Access::Awaits);
+                    self.tickets.enrol_poll_at_epoll(epoll, ticket);
+                }
                 Kind::Process(pid) => self.enrol_at_end(pid, ticket),
                 Kind::Pipe(pipe) => self.enrol_at_pipe(ticket, file, pipe, false),
                 Kind::Eventfd(eventfd) => self.enrol_at_eventfd(ticket, eventfd),
