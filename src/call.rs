@@ -67,6 +67,7 @@ pub enum Call<'a, 'b> {
         fd: Fd<'a>,
         events: EventsOut<'a>,
         timeout: Option<Duration>,
+        mask: Option<SigSet>,
     },
     Bind {
         fd: Fd<'a>,
@@ -204,10 +205,12 @@ pub enum Call<'a, 'b> {
         request: u32,
         value: &'a mut i32,
     },
-    /// `timeout`: `None` waits without end, zero does not wait.
+    /// `timeout`: `None` waits without end, zero does not wait. With a `mask`, which the thread has
+    /// instead of its own while it waits, it is ppoll(2).
     Poll {
         fds: &'a mut [PollFd<'b>],
         timeout: Option<Duration>,
+        mask: Option<SigSet>,
     },
     /// Number n is bit n % 64 of word n / 64; bits beyond a set's words are clear. `timeout` is
     /// told the time that is left, whatever the outcome.
@@ -217,6 +220,7 @@ pub enum Call<'a, 'b> {
         writefds: Option<&'a mut [u64]>,
         exceptfds: Option<&'a mut [u64]>,
         timeout: Option<&'a mut Duration>,
+        mask: Option<SigSet>,
     },
     /// Moves to an absolute offset (SEEK_SET); returns it.
     Lseek {

@@ -137,7 +137,7 @@ impl<H: Host> Server<H> {
         let fds = fds.chain(self.connections.iter().map(|connection| connection.stream.as_fd()));
         let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, Readiness::IN)).collect();
         let timeout = at_once.then_some(Duration::ZERO);
-        uninterrupted(|| Ok(host.call(&mut Call::Poll { fds: &mut fds, timeout })?))?;
+        uninterrupted(|| Ok(host.call(&mut Call::Poll { fds: &mut fds, timeout, mask: None })?))?;
         Ok(fds.iter().map(|fd| !fd.revents.is_empty()).collect())
     }
 

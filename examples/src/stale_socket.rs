@@ -197,7 +197,7 @@ fn daemon<V: Variant, H: Host>(host: &H, path: &Path) -> Result<i32, String> {
             PollFd::new(lifeline.as_fd(), Readiness::IN),
             PollFd::new(listener.as_fd(), Readiness::IN),
         ];
-        uninterrupted(|| Ok(host.call(&mut Call::Poll { fds: &mut fds, timeout })?))
+        uninterrupted(|| Ok(host.call(&mut Call::Poll { fds: &mut fds, timeout, mask: None })?))
             .trying("wait for a client")?;
         if !fds[0].revents.is_empty() {
             return Ok(at_stop);

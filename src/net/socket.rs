@@ -175,7 +175,7 @@ pub trait AsSocket<B: Backend + 'static> {
     fn poll(&self, events: Readiness, timeout: Option<Duration>) -> io::Result<Readiness> {
         let fd = self.owned_fd();
         let mut fds = [PollFd::new(fd.as_fd(), events)];
-        fd.backend().call(&mut Call::Poll { fds: &mut fds, timeout })?;
+        fd.backend().call(&mut Call::Poll { fds: &mut fds, timeout, mask: None })?;
         Ok(fds[0].revents)
     }
 }

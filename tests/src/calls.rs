@@ -440,7 +440,7 @@ pub fn poll_for(
     timeout: Option<Duration>,
 ) -> Answer<Readiness> {
     let mut fds = [PollFd::new(number(fd), events)];
-    b.call(&mut Call::Poll { fds: &mut fds, timeout })?;
+    b.call(&mut Call::Poll { fds: &mut fds, timeout, mask: None })?;
     Ok(fds[0].revents)
 }
 

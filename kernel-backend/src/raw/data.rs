@@ -9,7 +9,7 @@ use afunix::options::{
     SIOCUNIXFILE,
 };
 use afunix::{
-    Errno, NameOut, PollFd, RawName, Readiness, RecvFlags, Segment, SegmentMut, SendFlags,
+    Errno, NameOut, PollFd, RawName, Readiness, RecvFlags, Segment, SegmentMut, SendFlags, SigSet,
 };
 use libc::{c_int, msghdr, pollfd, timespec};
 
@@ -163,7 +163,11 @@ pub(super) fn timespec(time: Duration) -> timespec {
     }
 }
 
-pub(super) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<usize, Errno> {
+pub(super) fn poll(
+    fds: &mut [PollFd<'_>],
+    timeout: Option<Duration>,
+    mask: Option<SigSet>,
+) -> Result<usize, Errno> {
     const FEW: usize = 8;
     let raw = |entry: &PollFd<'_>| pollfd {
         fd: entry.fd.map_or(-1, Fd::number),
@@ -181,10 +185,12 @@ pub(super) fn poll(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> Result<
     };
     let timeout = timeout.map(timespec);
     let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: the list has as many entries as are told; the timeout is null or lives on the stack.
-    let returned = result(unsafe {
-        libc::ppoll(list.as_mut_ptr(), list.len() as _, timeout, std::ptr::null())
-    });
+    let mask = mask.map(super::signal::sigset);
+    let mask = mask.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the list has as many entries as are told; timeout and mask are null or live on the
+    // stack.
+    let returned =
+        result(unsafe { libc::ppoll(list.as_mut_ptr(), list.len() as _, timeout, mask) });
     if returned.is_ok() {
         for (entry, raw) in fds.iter_mut().zip(list) {
             entry.revents = Readiness::from_bits_retain(raw.revents);

@@ -4,10 +4,11 @@ use std::ptr;
 use std::time::Duration;
 
 use afunix::net::Fd;
-use afunix::{EpollEvent, EpollFlags, Errno, EventsOut, OpenFlags};
+use afunix::{EpollEvent, EpollFlags, Errno, EventsOut, OpenFlags, SigSet};
 use libc::{c_int, c_long, c_ulong, epoll_event};
 
 use super::data::timespec;
+use super::signal::sigset;
 use super::{memory, result};
 
 /// Events that come at once without a list of their own.
@@ -38,11 +39,12 @@ pub(super) fn epoll_pwait2(
     fd: Fd<'_>,
     events: &mut EventsOut<'_>,
     timeout: Option<Duration>,
+    mask: Option<SigSet>,
 ) -> Result<usize, Errno> {
     let events = match events {
         EventsOut::Fault(maxevents) => {
             // SAFETY: the memory faults.
-            return unsafe { wait(fd, memory::faulting().cast(), *maxevents, timeout) };
+            return unsafe { wait(fd, memory::faulting().cast(), *maxevents, timeout, mask) };
         }
         EventsOut::Room(events) => events,
     };
@@ -58,7 +60,7 @@ pub(super) fn epoll_pwait2(
     };
     let maxevents = c_int::try_from(room.len()).map_err(|_| Errno::INVAL)?;
     // SAFETY: there is room for as many events as are told.
-    let count = unsafe { wait(fd, room.as_mut_ptr(), maxevents, timeout) }?;
+    let count = unsafe { wait(fd, room.as_mut_ptr(), maxevents, timeout, mask) }?;
     for (event, raw) in events.iter_mut().zip(&room[..count]) {
         *event = EpollEvent { events: EpollFlags::from_bits_retain(raw.events), data: raw.u64 };
     }
@@ -72,11 +74,14 @@ unsafe fn wait(
     events: *mut epoll_event,
     maxevents: c_int,
     timeout: Option<Duration>,
+    mask: Option<SigSet>,
 ) -> Result<usize, Errno> {
     let timeout = timeout.map(timespec);
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let no_mask = ptr::null::<libc::sigset_t>();
-    // SAFETY: as the caller promised; the timeout is null or lives on the stack.
+    let mask = mask.map(sigset);
+    let mask = mask.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: as the caller promised; timeout and mask are null or live on the stack. The kernel
+    // reads the first eight bytes of a mask: 64 signals.
     result(unsafe {
         libc::syscall(
             libc::SYS_epoll_pwait2,
@@ -84,8 +89,8 @@ unsafe fn wait(
             events,
             maxevents as c_long,
             timeout,
-            no_mask,
-            0 as c_ulong,
+            mask,
+            8 as c_ulong,
         )
     })
 }
@@ -95,6 +100,7 @@ pub(super) fn pselect6(
     nfds: i32,
     sets: [Option<&mut [u64]>; 3],
     timeout: Option<&mut Duration>,
+    mask: Option<SigSet>,
 ) -> Result<usize, Errno> {
     // Bits that a set has no room for are clear.
     let words = usize::try_from(nfds).unwrap_or(0).min(DESCRIPTORS_MAX).div_ceil(WORD);
@@ -110,8 +116,11 @@ pub(super) fn pselect6(
     }
     let mut left = timeout.as_deref().copied().map(timespec);
     let left_pointer = left.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    let raw = mask.map(sigset);
+    // The mask and its length in bytes: 64 signals.
+    let argument = (raw.as_ref().map_or(ptr::null(), ptr::from_ref), 8usize);
     // SAFETY: each set is null or has a bit for every number below `nfds`; the timeout is null or
-    // lives on the stack; there is no mask.
+    // lives on the stack, as the mask and its length do.
     let returned = result(unsafe {
         libc::syscall(
             libc::SYS_pselect6,
@@ -120,7 +129,7 @@ pub(super) fn pselect6(
             pointers[1],
             pointers[2],
             left_pointer,
-            ptr::null::<u8>(),
+            mask.map_or(ptr::null(), |_| ptr::from_ref(&argument)),
         )
     });
     for (set, list) in sets.into_iter().zip(&lists) {

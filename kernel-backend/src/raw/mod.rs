@@ -46,7 +46,9 @@ pub(crate) fn call(call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         Call::Eventfd2 { count, flags } => pipe::eventfd2(*count, *flags),
         Call::EpollCreate1 { flags } => epoll::epoll_create1(*flags),
         Call::EpollCtl { fd, op, target, event } => epoll::epoll_ctl(*fd, *op, *target, *event),
-        Call::EpollPwait2 { fd, events, timeout } => epoll::epoll_pwait2(*fd, events, *timeout),
+        Call::EpollPwait2 { fd, events, timeout, mask } => {
+            epoll::epoll_pwait2(*fd, events, *timeout, *mask)
+        }
         Call::Bind { fd, name } => socket::bind(*fd, *name),
         Call::Listen { fd, backlog } => socket::listen(*fd, *backlog),
         Call::Accept4 { fd, name, flags } => socket::accept4(*fd, name, *flags),
@@ -76,10 +78,10 @@ pub(crate) fn call(call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         Call::Recvmmsg { fd, messages, flags, timeout, .. } => {
             many::recvmmsg(*fd, messages, *flags, *timeout)
         }
-        Call::Poll { fds, timeout } => data::poll(fds, *timeout),
-        Call::Pselect6 { nfds, readfds, writefds, exceptfds, timeout } => {
+        Call::Poll { fds, timeout, mask } => data::poll(fds, *timeout, *mask),
+        Call::Pselect6 { nfds, readfds, writefds, exceptfds, timeout, mask } => {
             let sets = [readfds, writefds, exceptfds].map(|set| set.as_deref_mut());
-            epoll::pselect6(*nfds, sets, timeout.as_deref_mut())
+            epoll::pselect6(*nfds, sets, timeout.as_deref_mut(), *mask)
         }
         Call::Ioctl { fd, request, value } => data::ioctl(*fd, *request, value),
         Call::Close { fd } => file::close(*fd),

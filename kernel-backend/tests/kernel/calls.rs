@@ -121,7 +121,7 @@ fn poll_times_out_then_tells() {
     }
     fds.push(PollFd { fd: None, events: Readiness::IN, revents: Readiness::empty() });
     fds.push(PollFd::new(afunix::net::Fd::INVALID, Readiness::IN));
-    assert_eq!(Kernel.call(&mut Call::Poll { fds: &mut fds, timeout: None }), Ok(20));
+    assert_eq!(Kernel.call(&mut Call::Poll { fds: &mut fds, timeout: None, mask: None }), Ok(20));
     assert!(fds[..20].iter().all(|entry| entry.revents == Readiness::IN));
     assert!(fds[20..].iter().all(|entry| entry.revents.is_empty()));
 }

@@ -107,7 +107,11 @@ impl Machine {
     pub fn start_thread(&mut self, pid: Pid, name: &str) -> Tid {
         self.begin_mutation();
         assert!(self.is_alive(pid), "a thread is started in a process that runs");
-        self.add_thread(pid, name)
+        let first = self.running(pid).and_then(|process| process.threads.first().copied());
+        let tid = self.add_thread(pid, name);
+        // Unless it is told whose, its mask is the first thread's.
+        self.inherit_mask(first.unwrap_or(tid), tid);
+        tid
     }
 
     /// Ends a thread; the call that it waits in, if any, is given up. The process stays, even
@@ -213,6 +217,11 @@ impl Machine {
             return;
         }
         self.touch(Object::Process(pid), Access::Write);
+        if self.observed {
+            // What flowed before is told while its sockets are there.
+            let by = self.stepping.unwrap_or_default();
+            self.gather_events(self.process_of(by).unwrap_or(pid), by);
+        }
         let threads = match self.processes.get_mut(pid.0) {
             Some(process) => std::mem::take(&mut process.threads),
             None => return,

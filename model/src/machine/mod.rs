@@ -277,6 +277,7 @@ impl Machine {
             why = Why::Interrupted;
         }
         let cx = Cx { now, tid: thread, pid, why, woken };
+        self.mask_signals(cx, call);
         let step = match self.perform(cx, call) {
             Flow::Done(result) => {
                 if why != Why::First {

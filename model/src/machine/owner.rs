@@ -103,7 +103,7 @@ impl Machine {
         let state = &self.files[file];
         let asynchronous = state.status.contains(OpenFlags::ASYNC);
         if let Kind::Socket(socket) = state.kind
-            && (asynchronous || state.owner.is_some())
+            && (asynchronous || state.owner.is_some() || self.sockets.is_asynchronous(socket))
         {
             self.sockets.set_alerts(socket, file.opaque(), asynchronous);
         }

@@ -72,9 +72,8 @@ impl Machine {
 
     /// A thread begins with the signal mask of the one that started it.
     pub fn inherit_mask(&mut self, from: Tid, to: Tid) {
-        let mask = self.threads.get(from.0).map_or(SigSet::EMPTY, |from| from.mask);
-        if let Some(to) = self.threads.get_mut(to.0) {
-            to.mask = mask;
+        if let Some(mask) = self.threads.get(from.0).map(|from| from.mask) {
+            self.set_mask(to, mask);
         }
     }
 
@@ -170,13 +169,10 @@ impl Machine {
     /// Lets a thread take what its process has pending and it does not block; what is pending to it
     /// then is handled, or is done with at once.
     fn settle_signals(&mut self, tid: Tid) {
+        self.pull_signals(tid);
         let Some(thread) = self.threads.get_mut(tid.0) else { return };
         let pid = thread.process;
-        let Some(process) = self.processes.get_mut(pid.0) else { return };
-        let open: Vec<i32> =
-            process.pending.iter().copied().filter(|signal| !thread.blocks(*signal)).collect();
-        process.pending.retain(|signal| thread.blocks(*signal));
-        thread.pending.extend(open.iter().map(|signal| Sent { signal: *signal, shared: true }));
+        let Some(process) = self.processes.get(pid.0) else { return };
         let mask = thread.mask;
         let is_done = |sent: &Sent| !mask.contains(sent.signal) && process.ignores(sent.signal);
         thread.pending.retain(|sent| !is_done(sent));
@@ -186,6 +182,16 @@ impl Machine {
             return self.end_process(pid, Exit::Signal(signal));
         }
         self.interrupt(tid);
+    }
+
+    /// A thread is to take what its process has pending and it does not block.
+    fn pull_signals(&mut self, tid: Tid) {
+        let Some(thread) = self.threads.get_mut(tid.0) else { return };
+        let Some(process) = self.processes.get_mut(thread.process.0) else { return };
+        let open: Vec<i32> =
+            process.pending.iter().copied().filter(|signal| !thread.blocks(*signal)).collect();
+        process.pending.retain(|signal| thread.blocks(*signal));
+        thread.pending.extend(open.iter().map(|signal| Sent { signal: *signal, shared: true }));
     }
 
     /// Wakes a thread that waits in a call and has a signal to handle.
@@ -348,13 +354,24 @@ impl Machine {
         if thread.pending.is_empty() && thread.unmasked.is_none() {
             return step;
         }
+        let step = match step {
+            // A signal counts though there was no time to wait; not for epoll.
+            Step::Done(Ok(0)) if thread.next_pending().is_some() && looks_for_signals(call) => {
+                Step::Done(Err(Errno::INTR))
+            }
+            step => step,
+        };
         match step {
             Step::Blocked { .. } => {
-                self.interrupt(cx.tid);
+                self.settle_signals(cx.tid);
                 step
             }
-            Step::Done(Err(Errno::INTR)) if cx.why == Why::Interrupted => {
-                let again = !timed && is_made_again(call) && self.restarts(cx.tid);
+            Step::Done(Err(Errno::INTR)) => {
+                self.settle_signals(cx.tid);
+                let again = cx.why == Why::Interrupted
+                    && !timed
+                    && is_made_again(call)
+                    && self.restarts(cx.tid);
                 self.take_signals(cx.tid);
                 self.restore_mask(cx.tid);
                 if again { Step::Restart } else { step }
@@ -370,7 +387,20 @@ impl Machine {
         self.processes.get(pid.0).is_some_and(|process| process.dispositions.any_handled())
     }
 
-    /// A call with a signal mask of its own is over (ppoll).
+    /// A call that has a signal mask of its own begins (ppoll).
+    pub(super) fn mask_signals(&mut self, cx: Cx, call: &Call<'_, '_>) {
+        let (Some(mask), Why::First) = (own_mask(call), cx.why) else { return };
+        if let Some(thread) = self.threads.get_mut(cx.tid.0) {
+            thread.unmasked = Some(thread.mask);
+            thread.mask = SigSet(mask.0 & !UNBLOCKABLE.0);
+        }
+        self.touch(Object::Process(cx.pid), Access::Write);
+        self.give_back(cx.tid, Thread::blocks);
+        // What is let through is looked at only if the call has nothing else to return.
+        self.pull_signals(cx.tid);
+    }
+
+    /// A call with a signal mask of its own is over.
     fn restore_mask(&mut self, tid: Tid) {
         let saved = self.threads.get_mut(tid.0).and_then(|thread| thread.unmasked.take());
         if let Some(mask) = saved {
@@ -415,4 +445,19 @@ fn is_made_again(call: &Call<'_, '_>) -> bool {
             | Call::Sendmmsg { .. }
             | Call::Waitpid { .. }
     )
+}
+
+/// The signal mask that a thread has while it is in the call.
+fn own_mask(call: &Call<'_, '_>) -> Option<SigSet> {
+    match call {
+        Call::Poll { mask, .. } | Call::Pselect6 { mask, .. } | Call::EpollPwait2 { mask, .. } => {
+            *mask
+        }
+        _ => None,
+    }
+}
+
+/// Whether a call with a signal mask of its own ends with EINTR though it would not wait.
+fn looks_for_signals(call: &Call<'_, '_>) -> bool {
+    own_mask(call).is_some() && !matches!(call, Call::EpollPwait2 { .. })
 }

@@ -240,7 +240,7 @@ fn poll_waits_in_many_queues_and_looks_again() {
     let [c, _d] = rig.pair(MAIN, SOCK_STREAM);
     let poller = rig.machine.start_thread(MAIN_PID, "poller");
     let mut fds = [a, c].map(|number| PollFd::new(fd(number), Readiness::IN));
-    let mut call = Call::Poll { fds: &mut fds, timeout: Some(Duration::from_secs(1)) };
+    let mut call = Call::Poll { fds: &mut fds, timeout: Some(Duration::from_secs(1)), mask: None };
     let ticket = rig.blocks(poller, &mut call);
     rig.write(MAIN, b, b"x").unwrap();
     assert!(rig.woken(ticket));
@@ -252,7 +252,7 @@ fn poll_waits_in_many_queues_and_looks_again() {
     rig.now = Duration::from_secs(1);
     assert_eq!(rig.resume(poller, &mut call, Resume::TimedOut(ticket)), Ok(0));
     let mut bad = [PollFd::new(fd(55), Readiness::IN)];
-    rig.call(poller, &mut Call::Poll { fds: &mut bad, timeout: None }).unwrap();
+    rig.call(poller, &mut Call::Poll { fds: &mut bad, timeout: None, mask: None }).unwrap();
     assert_eq!(bad[0].revents, Readiness::NVAL);
 }
 

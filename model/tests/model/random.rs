@@ -378,7 +378,7 @@ fn perform_on_process(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> Step
         }
         6 | 7 => {
             let timeout = (c % 2 == 0).then_some(Duration::from_millis(u64::from(c % 8)));
-            Call::Poll { fds: &mut polled, timeout }
+            Call::Poll { fds: &mut polled, timeout, mask: None }
         }
         8 => Call::Fstat { fd: one, stat: &mut stat },
         9 => Call::Umask { mask: u32::from(b) },

@@ -64,14 +64,14 @@ pub fn epoll_wait(
 ) -> Answer<Vec<(u64, EpollFlags)>> {
     let mut room = vec![EpollEvent::default(); maxevents];
     let events = EventsOut::Room(&mut room);
-    let count = b.call(&mut Call::EpollPwait2 { fd: number(fd), events, timeout })?;
+    let count = b.call(&mut Call::EpollPwait2 { fd: number(fd), events, timeout, mask: None })?;
     Ok(room.iter().take(count).map(|event| (event.data, event.events)).collect())
 }
 
 /// epoll_pwait2(2) for `maxevents` in memory that cannot be written, without waiting.
 pub fn epoll_wait_fault(b: &dyn Backend, fd: i32, maxevents: i32) -> Answer {
     let (events, timeout) = (EventsOut::Fault(maxevents), Some(Duration::ZERO));
-    b.call(&mut Call::EpollPwait2 { fd: number(fd), events, timeout })
+    b.call(&mut Call::EpollPwait2 { fd: number(fd), events, timeout, mask: None })
 }
 
 /// What an epoll has to report now, sixteen at most.
@@ -101,5 +101,6 @@ pub fn select(
         writefds: Some(std::slice::from_mut(write)),
         exceptfds: Some(std::slice::from_mut(except)),
         timeout: timeout.as_mut(),
+        mask: None,
     })
 }

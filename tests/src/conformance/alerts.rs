@@ -361,11 +361,15 @@ fn owners_are_set_and_read<H: Host>(h: &H) {
 
 fn o_async_is_set_and_read<H: Host>(h: &H) {
     let flag = OpenFlags::ASYNC.bits() as usize;
-    let (fd, _) = pair(h, STREAM);
+    let log = Log::new(h);
+    let (fd, peer) = pair(h, STREAM);
     for (on, shown) in [(1, flag), (5, flag), (0, 0)] {
         assert!(ioctl(h, fd, FIOASYNC, on).is_ok());
         assert_eq!(fcntl(h, fd, Fcntl::Getfl).map(|flags| flags & flag), Ok(shown));
     }
+    own(h, fd);
+    send(h, peer, b"x", 0).unwrap();
+    assert_eq!(log.take(), [], "it is off");
     let null = open(h, "/dev/null", OpenFlags::RDWR).unwrap();
     assert_eq!(ioctl(h, null, FIOASYNC, 1), Err(Errno::NOTTY));
     assert!(ioctl(h, null, FIOASYNC, 0).is_ok());

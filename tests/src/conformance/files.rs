@@ -237,7 +237,7 @@ fn close_during_poll<H: Host>(h: &H) {
         let wanted = Readiness::IN;
         let entry = |fd| PollFd::new(crate::raw::fd(fd), wanted);
         let mut fds = [entry(a), entry(c)];
-        let count = h.call(&mut Call::Poll { fds: &mut fds, timeout: None });
+        let count = h.call(&mut Call::Poll { fds: &mut fds, timeout: None, mask: None });
         (count, fds[0].revents, fds[1].revents)
     });
     assert_eq!(close(h, a), Ok(0));

@@ -45,6 +45,7 @@ fn far_writable<H: Host>(h: &H, set: &mut [u64]) -> Answer {
         writefds: Some(set),
         exceptfds: None,
         timeout: Some(&mut timeout),
+        mask: None,
     })
 }
 
@@ -146,6 +147,7 @@ fn what_is_written<H: Host>(h: &H) {
         writefds: Some(std::slice::from_mut(&mut write)),
         exceptfds: None,
         timeout: None,
+        mask: None,
     };
     assert_eq!(h.call(&mut call), Ok(1));
     assert_eq!(write, set(&[a]));

@@ -297,7 +297,7 @@ fn bits_come_together<H: Host>(h: &H) {
         PollFd::new(crate::raw::fd(99), Readiness::IN),
         PollFd { fd: None, events: Readiness::IN, revents: Readiness::empty() },
     ];
-    assert_eq!(h.call(&mut afunix::Call::Poll { fds: &mut fds, timeout: zero }), Ok(1));
+    assert_eq!(h.call(&mut afunix::Call::Poll { fds: &mut fds, timeout: zero, mask: None }), Ok(1));
     assert_eq!(fds[0].revents, Readiness::NVAL);
     assert_eq!(fds[1].revents, Readiness::empty());
 }

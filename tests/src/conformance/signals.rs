@@ -1,5 +1,7 @@
 //! SRECV 15 and its like: signals, which calls they interrupt, and who gets them.
 
+mod masks;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use afunix::{
 
 use super::{Case, SETTLE, as_stranger, in_process, start, table};
 use crate::calls::*;
+use masks::masks_of_calls;
 
 pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
     table![
@@ -31,6 +34,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "VFS 3" the_end_of_a_child_is_told,
         "SRECV 15" dispositions,
         "SRECV 15" masks,
+        "SRECV 15" masks_of_calls,
         "SRECV 15" the_order_of_handlers,
         "SRECV 15" which_thread_takes_it,
         root "SRECV 15" who_may_send,

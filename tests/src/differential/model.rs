@@ -254,7 +254,8 @@ impl<'a> State<'a> {
         self.call(&mut Call::Getsockname { fd, name: &mut name })?.ok()?;
         fact.bound = name.written().len() > 2;
         let mut fds = [PollFd::new(fd, ASKED)];
-        self.call(&mut Call::Poll { fds: &mut fds, timeout: Some(Duration::ZERO) })?.ok()?;
+        self.call(&mut Call::Poll { fds: &mut fds, timeout: Some(Duration::ZERO), mask: None })?
+            .ok()?;
         fact.readiness = fds[0].revents.bits();
         fact.readable = fds[0].revents.contains(Readiness::IN);
         Some(fact)

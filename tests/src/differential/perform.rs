@@ -108,7 +108,8 @@ fn words(bytes: &[u8]) -> impl Iterator<Item = i32> {
 pub(super) fn look(side: &mut dyn Side, answer: &mut Answer, touched: Option<&[i32]>) {
     let entry = |number| PollFd::new(fd(number), ASKED);
     let mut fds: [PollFd<'_>; NUMBERS] = std::array::from_fn(|index| entry(FIRST + index as i32));
-    let polled = side.call(&mut Call::Poll { fds: &mut fds, timeout: Some(Duration::ZERO) });
+    let polled =
+        side.call(&mut Call::Poll { fds: &mut fds, timeout: Some(Duration::ZERO), mask: None });
     if !matches!(polled, Some(Ok(_))) {
         return;
     }
@@ -228,7 +229,7 @@ fn simple(side: &mut dyn Side, request: &Request, answer: &mut Answer) -> Result
             };
             let mut entries: Vec<PollFd<'_>> = numbers.iter().zip(fds).map(entry).collect();
             let timeout = u64::try_from(*timeout).ok().map(Duration::from_millis);
-            let result = side.call(&mut Call::Poll { fds: &mut entries, timeout })?;
+            let result = side.call(&mut Call::Poll { fds: &mut entries, timeout, mask: None })?;
             let masks = entries.iter().flat_map(|entry| entry.revents.bits().to_ne_bytes());
             answer.push(Tag::Events, masks.collect());
             result

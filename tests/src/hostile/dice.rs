@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use afunix::control::{ControlOut, RawControl, SOL_SOCKET, push_message};
 use afunix::net::Fd;
-use afunix::{NameOut, NameWant, OpenFlags, RawName, RecvFlags, Segment, SegmentMut, SendFlags};
+use afunix::{
+    NameOut, NameWant, OpenFlags, RawName, RecvFlags, Segment, SegmentMut, SendFlags, SigSet,
+};
 
 use crate::raw;
 
@@ -273,6 +275,11 @@ impl Dice {
         let count = if self.one_in(40) { 1020 + self.below(8) } else { 1 + self.below(4) };
         let piece = (bytes.len() / count as usize).max(1);
         bytes.chunks_mut(piece).map(|piece| self.segment_mut(piece)).collect()
+    }
+
+    /// The signal mask of a call, which few have.
+    pub(super) fn mask(&mut self) -> Option<SigSet> {
+        self.one_in(4).then(|| SigSet(self.roll()))
     }
 
     pub(super) fn send_flags(&mut self) -> SendFlags {

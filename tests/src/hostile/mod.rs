@@ -173,7 +173,7 @@ fn on_descriptor<R>(dice: &mut Dice, then: impl FnOnce(&mut Call<'_, '_>) -> R) 
         4 => Call::Dup3 { fd, new, flags: dice.of(&[0, 0o2000000, any]) },
         5 | 6 => Call::Fcntl { fd, command },
         7 | 8 => Call::Ioctl { fd, request, value: &mut value },
-        9..12 => Call::Poll { fds: &mut polled, timeout: dice.timeout() },
+        9..12 => Call::Poll { fds: &mut polled, timeout: dice.timeout(), mask: dice.mask() },
         12 => Call::Lseek { fd, offset: dice.of(&[0, 5, 1 << 62, u64::MAX, any as u64]) },
         13 => Call::Fstat { fd, stat: &mut stat },
         14 => Call::Fchmod { fd, mode: dice.int() as u32 },
@@ -197,18 +197,19 @@ fn poll<R>(dice: &mut Dice, then: impl FnOnce(&mut Call<'_, '_>) -> R) -> R {
         _ => EventsOut::Room(&mut room),
     };
     let mut sets = [0; 3].map(|_: u8| vec![dice.roll(); dice.below(20) as usize]);
-    let (timeout, mut left) = (dice.timeout(), dice.time());
+    let (timeout, mut left, mask) = (dice.timeout(), dice.time(), dice.mask());
     let [readfds, writefds, exceptfds] = &mut sets;
     let mut call = match dice.below(6) {
         0 => Call::EpollCreate1 { flags: dice.opening() },
         1 | 2 => Call::EpollCtl { fd, op: if dice.one_in(4) { op } else { 1 }, target, event },
-        3 | 4 => Call::EpollPwait2 { fd, events, timeout },
+        3 | 4 => Call::EpollPwait2 { fd, events, timeout, mask },
         _ => Call::Pselect6 {
             nfds: dice.int(),
             readfds: (!dice.one_in(4)).then_some(readfds),
             writefds: (!dice.one_in(4)).then_some(writefds),
             exceptfds: (!dice.one_in(4)).then_some(exceptfds),
             timeout: timeout.is_some().then_some(&mut left),
+            mask,
         },
     };
     then(&mut call)

@@ -85,12 +85,12 @@ impl Machine {
             }
             Call::Accept4 { fd, name, flags } => self.accept(cx, *fd, name, *flags),
             Call::Connect { fd, name } => self.connect(cx, *fd, *name),
-            Call::Poll { fds, timeout } => self.poll(cx, fds, *timeout),
-            Call::Pselect6 { nfds, readfds, writefds, exceptfds, timeout } => {
+            Call::Poll { fds, timeout, .. } => self.poll(cx, fds, *timeout),
+            Call::Pselect6 { nfds, readfds, writefds, exceptfds, timeout, .. } => {
                 let sets = [readfds, writefds, exceptfds];
                 self.pselect6(cx, *nfds, sets, timeout.as_deref_mut())
             }
-            Call::EpollPwait2 { fd, events, timeout } => {
+            Call::EpollPwait2 { fd, events, timeout, .. } => {
                 self.epoll_pwait2(cx, *fd, events, *timeout)
             }
             Call::Waitpid { pid, status } => self.waitpid(cx, *pid, status),
