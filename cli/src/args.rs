@@ -47,9 +47,9 @@ pub(crate) struct ListArgs {
 pub(crate) struct ExploreArgs {
     /// The scenario; `afunix list` shows them
     pub(crate) scenario: String,
-    /// How many runs
-    #[arg(long, default_value_t = 10_000, conflicts_with = "time")]
-    pub(crate) runs: u64,
+    /// How many runs [default: 10000; of an exhaustive search, as many as there are]
+    #[arg(long, conflicts_with = "time")]
+    pub(crate) runs: Option<u64>,
     /// How long instead: 500ms, 30s, 5m
     #[arg(long, value_parser = parse_time)]
     pub(crate) time: Option<Duration>,
@@ -59,10 +59,19 @@ pub(crate) struct ExploreArgs {
     /// How schedules are chosen
     #[arg(long, value_enum, default_value_t = Strategy::Random)]
     pub(crate) strategy: Strategy,
-    /// Which faults may strike; `portfolio` draws one of none to all for each run
-    #[arg(long, value_enum, default_value_t = Faults::Portfolio)]
-    pub(crate) faults: Faults,
-    /// How many threads search; the result is the same
+    /// Of pct: how many steps have to come in a certain order for the bug to show
+    #[arg(long, default_value_t = 3)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(crate) depth: u32,
+    /// Of exhaustive: only schedules that take the turn from a thread that could go on so often at
+    /// most
+    #[arg(long)]
+    pub(crate) preemptions: Option<u32>,
+    /// Which faults may strike; `portfolio` draws one of none to all for each run [default:
+    /// portfolio; of an exhaustive search, none]
+    #[arg(long, value_enum)]
+    pub(crate) faults: Option<Faults>,
+    /// How many threads search; the result is the same. (An exhaustive search has one)
     #[arg(long, default_value_t = default_jobs())]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) jobs: u32,
@@ -81,6 +90,11 @@ pub(crate) struct ExploreArgs {
 pub(crate) enum Strategy {
     /// Each choice at random
     Random,
+    /// Random priorities that change at few random points: finds a bug of a small depth with a
+    /// stated probability
+    Pct,
+    /// Every run that differs, once: a proof, if it comes to its end
+    Exhaustive,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

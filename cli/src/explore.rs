@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use afunix_sim::{Campaign, Ended, ExploreOptions, Found, RunOptions, explore};
+use afunix_sim::{Campaign, Ended, ExploreOptions, Found, Plan, RunOptions, explore};
 use serde_json::{Value, json};
 
 use crate::args::{ExploreArgs, Faults, Strategy};
@@ -15,9 +15,12 @@ use crate::replay::{application, is_wrong_use, machine};
 use crate::report;
 use crate::scenarios::{Scenario, find};
 
+/// Runs of a campaign, unless something else is said.
+const RUNS: u64 = 10_000;
+
 pub(crate) fn run(args: &ExploreArgs, scenarios: &[Scenario]) -> Result<bool, Problem> {
     let scenario = find(scenarios, &args.scenario)?;
-    let Strategy::Random = args.strategy;
+    check(args)?;
     let started = Instant::now();
     let campaign = search(args, scenario)?;
     let took = started.elapsed().as_secs_f64();
@@ -38,31 +41,63 @@ pub(crate) fn run(args: &ExploreArgs, scenarios: &[Scenario]) -> Result<bool, Pr
     Ok(if campaign.failure.is_some() { FINDING } else { FINE })
 }
 
+/// What does not go together.
+fn check(args: &ExploreArgs) -> Result<(), Problem> {
+    let is_exhaustive = args.strategy == Strategy::Exhaustive;
+    if args.preemptions.is_some() && !is_exhaustive {
+        return Err(Problem::usage("--preemptions is of --strategy exhaustive only"));
+    }
+    if is_exhaustive && !matches!(args.faults, None | Some(Faults::None)) {
+        return Err(Problem::usage(
+            "an exhaustive search is of schedules: faults are drawn at random; use --faults none",
+        ));
+    }
+    Ok(())
+}
+
+fn plan(args: &ExploreArgs) -> Plan {
+    match (args.strategy, args.preemptions) {
+        (Strategy::Random, _) => Plan::Random,
+        (Strategy::Pct, _) => Plan::Pct { depth: args.depth },
+        (Strategy::Exhaustive, None) => Plan::Exhaustive { strict: false },
+        (Strategy::Exhaustive, Some(preemptions)) => Plan::Bounded { preemptions },
+    }
+}
+
 fn search(args: &ExploreArgs, scenario: &Scenario) -> Result<Campaign, Problem> {
     let run = RunOptions {
         faults: match args.faults {
-            Faults::None => afunix_sim::Faults::None,
-            Faults::Io => afunix_sim::Faults::Io,
-            Faults::Crash => afunix_sim::Faults::Crash,
-            Faults::All => afunix_sim::Faults::All,
-            Faults::Posix => afunix_sim::Faults::Posix,
-            Faults::Portfolio => afunix_sim::Faults::Portfolio,
+            None if args.strategy == Strategy::Exhaustive => afunix_sim::Faults::None,
+            Some(Faults::None) => afunix_sim::Faults::None,
+            Some(Faults::Io) => afunix_sim::Faults::Io,
+            Some(Faults::Crash) => afunix_sim::Faults::Crash,
+            Some(Faults::All) => afunix_sim::Faults::All,
+            Some(Faults::Posix) => afunix_sim::Faults::Posix,
+            None | Some(Faults::Portfolio) => afunix_sim::Faults::Portfolio,
         },
         machine: Some(machine(&args.args)?),
         ..RunOptions::default()
     };
-    let whole = args.time.is_none().then_some(args.runs);
+    let whole = match (args.time, args.runs) {
+        (Some(_), _) => None,
+        (None, None) if args.strategy == Strategy::Exhaustive => None,
+        (None, runs) => Some(runs.unwrap_or(RUNS)),
+    };
     let bar = Arc::new(Mutex::new(Progress::new("runs", whole)));
     let shown = Arc::clone(&bar);
     let options = ExploreOptions {
         run,
+        plan: plan(args),
         runs: whole.unwrap_or(u64::MAX),
         time: args.time,
         seed: args.seed,
         jobs: args.jobs as usize,
         stop: stop_flag()?,
         progress: Some(Arc::new(move |now| {
-            let message = format!("{} distinct schedules", now.schedules);
+            let message = match now.estimate {
+                Some(estimate) => format!("of about {estimate}"),
+                None => format!("{} distinct schedules", now.schedules),
+            };
             shown.lock().unwrap_or_else(PoisonError::into_inner).set(now.runs, &message);
         })),
         ..ExploreOptions::default()
@@ -116,19 +151,28 @@ fn as_text(
     let mut text = String::new();
     let name = scenario.name;
     let Some(found) = &campaign.failure else {
+        let is_complete = campaign.search.as_ref().is_some_and(|search| search.complete);
         let how = match campaign.ended {
+            Ended::Complete if is_complete => "proved: no failure",
             Ended::Stopped => "stopped; no failure so far",
             _ => "no failure",
         };
-        let _ = writeln!(text, "{name}: {how} in {} runs, seed {}", campaign.runs, args.seed);
+        let _ = match campaign.search {
+            Some(_) => writeln!(text, "{name}: {how} in {} runs", campaign.runs),
+            None => writeln!(text, "{name}: {how} in {} runs, seed {}", campaign.runs, args.seed),
+        };
         text.push_str(&statistics(campaign));
         return text;
     };
     let shrunk = &found.shrunk;
+    let of = match campaign.search {
+        Some(_) => "the search".to_owned(),
+        None => format!("seed {}", args.seed),
+    };
     let _ = writeln!(
         text,
-        "{name}: run {} of seed {} fails; shrunk from {} steps to {}\n",
-        found.run, args.seed, found.first.steps, shrunk.report.steps
+        "{name}: run {} of {of} fails; shrunk from {} steps to {}\n",
+        found.run, found.first.steps, shrunk.report.steps
     );
     let (_, ladder) = report::ladders(&shrunk.report.events);
     text.push_str(&ladder);
@@ -157,6 +201,7 @@ fn statistics(campaign: &Campaign) -> String {
         "{runs} runs, {schedules} distinct schedules, {steps} steps, {calls} calls; \
          {checked} runs made twice and found the same"
     );
+    text.push_str(&strategy(campaign));
     let faults: Vec<String> = fault_counts(campaign)
         .into_iter()
         .filter(|(_, count)| *count > 0)
@@ -164,6 +209,47 @@ fn statistics(campaign: &Campaign) -> String {
         .collect();
     let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
     let _ = writeln!(text, "faults: {faults}; distinct crash points: {}", campaign.crash_points);
+    text
+}
+
+/// What the strategy says of its result, in lines.
+fn strategy(campaign: &Campaign) -> String {
+    let mut text = String::new();
+    if let (Some(promise), Plan::Pct { depth }) = (&campaign.pct, campaign.plan) {
+        let afunix_sim::Promise { threads, points, most_points, probability } = promise;
+        let _ = writeln!(
+            text,
+            "pct: a bug of depth {depth} shows in each run with a probability of at least \
+             1/({threads} x {points}^{}) = {probability:.2e}",
+            depth - 1
+        );
+        if most_points > points {
+            let _ = writeln!(
+                text,
+                "pct: a run had {most_points} scheduling points, more than {points}: of such runs \
+                 this does not hold"
+            );
+        }
+    }
+    let Some(search) = &campaign.search else { return text };
+    let within = match campaign.plan {
+        Plan::Bounded { preemptions } => format!(" with at most {preemptions} preemptions"),
+        _ => String::new(),
+    };
+    let _ = match &search.incomplete_because {
+        None => writeln!(text, "complete: every schedule{within} that makes a difference was run"),
+        Some(because) => {
+            writeln!(text, "not complete: {because}; about {} runs{within} in all", search.estimate)
+        }
+    };
+    let _ = writeln!(
+        text,
+        "{} executions; given up: {} that were tried before, {} that cannot be",
+        search.executions, search.asleep, search.impossible
+    );
+    text.push_str(
+        "steps are told apart by what their calls touch: memory that threads share is not seen\n",
+    );
     text
 }
 
@@ -202,6 +288,9 @@ fn as_json(scenario: &Scenario, campaign: &Campaign, files: &[PathBuf]) -> Value
     json!({
         "scenario": scenario.name,
         "seed": campaign.seed,
+        "strategy": campaign.plan,
+        "pct": campaign.pct,
+        "search": campaign.search,
         "ended": campaign.ended,
         "runs": campaign.runs,
         "distinct_schedules": campaign.schedules,

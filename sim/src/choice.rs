@@ -4,6 +4,7 @@
 //! that says what it decides. Where `n` is 1 nothing is drawn. A [`Strategy`] makes the choices;
 //! the [`Chooser`] writes them down, and what is written down is the tape.
 
+use crate::search::Search;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 
@@ -202,6 +203,8 @@ impl Strategy for Loose {
 pub(crate) enum Source {
     Random(Random),
     Replay(Replay),
+    /// Exhaustive search: it is told what each step touches.
+    Search(Box<Search>),
     Other(Box<dyn Strategy>),
 }
 
@@ -231,6 +234,7 @@ impl Chooser {
         let value = match &mut self.source {
             Source::Random(random) => random.choose(n, label),
             Source::Replay(replay) => replay.next(n, label),
+            Source::Search(search) => search.draw(),
             Source::Other(strategy) => strategy.choose(n, label),
         };
         debug_assert!(value < n, "a choice is below its bound");
@@ -248,6 +252,7 @@ impl Chooser {
             _ if odds == 1 => true,
             Source::Random(random) => random.chance(odds, label),
             Source::Replay(replay) => replay.next(2, label) != 0,
+            Source::Search(search) => search.draw() != 0,
             Source::Other(strategy) => strategy.chance(odds, label),
         };
         if odds != 1 {
@@ -266,10 +271,43 @@ impl Chooser {
         let value = match &mut self.source {
             Source::Random(random) => random.thread(runnable, first_ran_last),
             Source::Replay(replay) => replay.next(n, Label::Thread),
+            Source::Search(_) => unreachable!("a search is asked by `Chooser::search_thread`"),
             Source::Other(strategy) => strategy.thread(runnable, first_ran_last).min(n - 1),
         };
         self.made.push(Choice { label: Label::Thread, n, value });
         value as usize
+    }
+
+    /// The same, by the search, which is asked even where there is one only, and of which `None`
+    /// says that the run is not worth going on with.
+    pub(crate) fn search_thread(
+        &mut self,
+        runnable: &[u32],
+        may_wait: impl Fn(u32) -> bool,
+    ) -> Option<usize> {
+        let index = self.search()?.choose(runnable, may_wait)?;
+        let n = runnable.len() as u32;
+        if n > 1 {
+            self.made.push(Choice { label: Label::Thread, n, value: index as u32 });
+        }
+        Some(index)
+    }
+
+    /// The search, if the run is part of one.
+    #[inline]
+    pub(crate) fn search(&mut self) -> Option<&mut Search> {
+        match &mut self.source {
+            Source::Search(search) => Some(search),
+            _ => None,
+        }
+    }
+
+    /// Hands the search back at the end of a run.
+    pub(crate) fn take_search(&mut self) -> Option<Box<Search>> {
+        match std::mem::replace(&mut self.source, Source::Random(Random::new(0))) {
+            Source::Search(search) => Some(search),
+            _ => None,
+        }
     }
 
     /// What was chosen since the run began.

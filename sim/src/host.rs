@@ -325,6 +325,7 @@ impl Host for Sim {
         // Looking at the clock takes time, so that a loop that waits for a moment ends.
         self.with(|world| {
             world.clock += Duration::from_nanos(100);
+            world.search_moves_clock();
             world.clock
         })
     }
@@ -349,6 +350,7 @@ impl Sim {
         if std::thread::panicking() {
             return;
         }
+        self.act(|world| world.will_wait());
         self.scheduling_point();
         if self.act(|world| world.join(slot)) {
             self.wait_for_turn();

@@ -41,20 +41,25 @@ mod panics;
 mod record;
 mod report;
 mod run;
+mod search;
 mod shrink;
+mod strategy;
 mod tape;
 mod waits;
 mod watchdog;
 mod world;
 
 pub use choice::{Choice, Label, Random, Strategy};
-pub use explore::{Campaign, Ended, ExploreOptions, Found, Progress, explore, run_seed};
+pub use explore::{
+    Campaign, Ended, ExploreOptions, Found, Progress, Promise, Searched, exhaust, explore, run_seed,
+};
 pub use faults::{FaultCounts, Faults, NotAProfile};
 pub use host::Sim;
 pub use options::RunOptions;
 pub use report::{Failure, FailureKind, Outcome, Report};
 pub use run::{App, Choices, app, replay, run};
 pub use shrink::{Shrunk, shrink};
+pub use strategy::Plan;
 pub use tape::{Mark, Tape, TapeError};
 
 /// The sockets of [`afunix::net`] in a simulation.

@@ -17,6 +17,9 @@ pub struct RunOptions {
     pub most_crashes: u32,
     /// Steps after which a run is taken for one that never ends.
     pub most_steps: u64,
+    /// Whether a step takes a microsecond of virtual time. Else time passes only when no thread can
+    /// go on: what exhaustive search needs.
+    pub steps_take_time: bool,
     /// Whether a process whose main thread panics, or a panic that nobody joins, is a failure. Else
     /// such a process only exits with status 101.
     pub panics_fail: bool,
@@ -47,6 +50,7 @@ impl Default for RunOptions {
             faults: Faults::default(),
             most_crashes: 2,
             most_steps: 1_000_000,
+            steps_take_time: true,
             panics_fail: true,
             record: false,
             rules: Vec::new(),
@@ -61,6 +65,7 @@ impl fmt::Debug for RunOptions {
             .field("faults", &self.faults)
             .field("most_crashes", &self.most_crashes)
             .field("most_steps", &self.most_steps)
+            .field("steps_take_time", &self.steps_take_time)
             .field("panics_fail", &self.panics_fail)
             .field("record", &self.record)
             .field("rules", &self.rules.len())

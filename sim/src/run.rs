@@ -225,6 +225,7 @@ fn make_report(outcome: Outcome, snapshot: Snapshot, world: &mut World) -> Repor
         faults: world.options.faults,
         most_crashes: world.options.most_crashes,
         most_steps: world.options.most_steps,
+        steps_take_time: world.options.steps_take_time,
         failure,
         trace: world.counts.trace,
         choices: world.chooser.made().to_vec(),

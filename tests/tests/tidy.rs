@@ -174,6 +174,7 @@ const UNSAFE: &[&str] = &[
     "tests/src/raw.rs",
     "emulator/tests/loom.rs",
     "model/tests/model/numbers.rs",
+    "sim/tests/orders/programs.rs",
     "benches/ratios.rs",
     "model/benches/machine.rs",
 ];

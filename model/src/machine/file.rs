@@ -138,11 +138,14 @@ impl Machine {
         if let Some(inode) = kind.inode() {
             self.tree.hold(inode);
         }
-        self.files.insert(OpenFile::new(id, kind, status))
+        let file = self.files.insert(OpenFile::new(id, kind, status));
+        self.touch(Object::File(file), Access::Write);
+        file
     }
 
     /// close(2) of a number. What else it brings about (a release, say) is done when it returns.
     pub(crate) fn close_number(&mut self, pid: Pid, number: i32) -> Result<(), Errno> {
+        self.touch(Object::Descriptor(pid, number), Access::Read);
         let process = self.processes.get_mut(pid.0).ok_or(Errno::SRCH)?;
         let descriptor = process.descriptors.remove(number)?;
         self.touch(Object::Numbers(pid), Access::Write);
@@ -160,8 +163,18 @@ impl Machine {
             self.release(file);
             self.settle();
         } else {
-            self.touch(Object::References(file), Access::Read);
+            self.touch_dropped(file);
         }
+    }
+
+    /// A reference was dropped that is not the last. If one more is left, whoever drops that is the
+    /// one who releases: the two do not commute.
+    #[inline]
+    fn touch_dropped(&mut self, file: FileId) {
+        let state = &self.files[file];
+        let is_last_but_one = state.references + state.in_flight == 1;
+        let access = if is_last_but_one { Access::Write } else { Access::Read };
+        self.touch(Object::References(file), access);
     }
 
     /// Drops the files that nobody will receive any more, and what follows from it. To be called
@@ -190,7 +203,7 @@ impl Machine {
         if state.references == 0 && state.in_flight == 0 {
             self.release(file);
         } else {
-            self.touch(Object::References(file), Access::Read);
+            self.touch_dropped(file);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use afunix::{Pid, Tid};
 
+use super::Machine;
 use super::calls::{EventfdKey, PipeKey};
 use super::file::FileId;
 use super::fs::InodeId;
@@ -21,7 +22,8 @@ pub enum Object {
     Descriptor(Pid, i32),
     /// Offset and status flags of an open file description.
     File(FileId),
-    /// How many references a file has. Taking and dropping one commute unless it is the last.
+    /// How many references a file has. Taking and dropping one commute unless it is one of the last
+    /// two.
     References(FileId),
     /// Contents, owner and mode of an inode.
     Inode(InodeId),
@@ -64,5 +66,39 @@ impl From<Touch> for Access {
             Touch::Write => Access::Write,
             Touch::Awaits => Access::Awaits,
         }
+    }
+}
+
+/// For those who search through orders of steps: the keys of what a run makes hang on the order in
+/// which it was made, and they have to know a thing again.
+impl Machine {
+    /// Whether the machine has what this is a part of; of what is shared by all, `false`.
+    pub fn has(&self, object: &Object) -> bool {
+        match *object {
+            Object::Process(pid) | Object::Numbers(pid) => self.processes.get(pid.0).is_some(),
+            Object::Thread(tid) => self.threads.get(tid.0).is_some(),
+            Object::Descriptor(pid, number) => self.file_at(pid, number).is_some(),
+            Object::File(file) | Object::References(file) => self.files.contains_key(file),
+            Object::Inode(inode) | Object::Entries(inode) => self.tree.has(inode),
+            Object::Pipe(key) => self.pipes.contains_key(key),
+            Object::Eventfd(key) => self.eventfds.contains_key(key),
+            Object::Socket(part) => match part {
+                Part::Receive(key)
+                | Part::SendMemory(key)
+                | Part::Backlog(key)
+                | Part::State(key)
+                | Part::Waiters(key) => self.sockets.is_open(key),
+                Part::Inode(name) => self.tree.inodes().any(|(_, inode)| inode.ino == name.ino),
+                Part::Abstract(_) | Part::Autobind | Part::InFlight | Part::Ids => false,
+            },
+            Object::Epoll(key) => self.tickets.epolls.has(key),
+            Object::Mounts | Object::Space(_) | Object::Console | Object::Clock => false,
+        }
+    }
+
+    /// The file that a number of a process stands for.
+    pub fn file_at(&self, pid: Pid, number: i32) -> Option<FileId> {
+        let process = self.processes.get(pid.0)?;
+        process.descriptors.get(number).ok().map(|descriptor| descriptor.file)
     }
 }

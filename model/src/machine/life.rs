@@ -189,6 +189,7 @@ impl Machine {
     /// Enters a process, with one thread of its number; takes the references that it stands for.
     fn add_process(&mut self, process: Process) -> (Pid, Tid) {
         let pid = Pid(self.next_id);
+        self.touch(Object::Process(pid), Access::Write);
         for (_, descriptor) in process.descriptors.iter() {
             self.files[descriptor.file].references += 1;
         }
@@ -205,6 +206,7 @@ impl Machine {
     fn add_thread(&mut self, pid: Pid, name: &str) -> Tid {
         let tid = Tid(self.next_id);
         self.next_id += 1;
+        self.touch(Object::Thread(tid), Access::Write);
         self.threads.insert(tid.0, Thread::new(pid, name));
         if let Some(process) = self.processes.get_mut(pid.0) {
             process.threads.push(tid);

@@ -206,6 +206,8 @@ impl Machine {
     pub(super) fn kill(&mut self, cx: Cx, pid: Pid, signal: i32) -> Result<usize, Errno> {
         match pid.0 {
             1.. => {
+                // Whether the number is somebody's is read, too.
+                self.touch(Object::Process(pid), Access::Read);
                 let target = self.signal_target(pid).ok_or(Errno::SRCH)?;
                 self.kill_one(cx, target, signal)?;
             }

@@ -87,15 +87,14 @@ impl Sockets {
         cause: Cause,
         reason: WaitReason,
     ) -> Stop {
-        let socket = self.own(key);
-        let timeout = socket.receive_timeout();
+        let timeout = self.own(key).receive_timeout();
         if nonblocking || timeout.is_some_and(|time| time.is_zero()) || cause == Cause::TimedOut {
             return Errno::AGAIN.into();
         }
-        if let Err(error) = socket.take_error() {
+        if let Err(error) = self.take_pending(key) {
             return error.into();
         }
-        if socket.shut.contains(Shut::READ) {
+        if self.own(key).shut.contains(Shut::READ) {
             return Errno::NODATA.into();
         }
         if cause == Cause::Interrupted {

@@ -124,6 +124,7 @@ impl Sockets {
         references: &mut dyn FnMut(File) -> usize,
     ) -> bool {
         if self.flight.suspects == 0 {
+            self.watch.touch(Part::InFlight, Touch::Read);
             return false;
         }
         self.watch.touch(Part::InFlight, Touch::Write);

@@ -75,8 +75,8 @@ impl Sockets {
         cause: Cause,
     ) -> Result<(), Stop> {
         self.watch.touch(Part::SendMemory(key), Touch::Read);
+        self.take_pending(key)?;
         let socket = self.own(key);
-        socket.take_error()?;
         if socket.shut.contains(Shut::WRITE) {
             return Err(Errno::PIPE.into());
         }

@@ -159,7 +159,9 @@ impl Sockets {
             // Below 0 it is as good as none.
             socket.queue_limit = *set as u32;
         }
-        self.table.insert(socket)
+        let key = self.table.insert(socket);
+        self.watch.touch(Part::State(key), Touch::Write);
+        key
     }
 
     /// socketpair(2): two connected sockets; each has the caller as peer credentials (CREATE 5).

@@ -137,6 +137,8 @@ impl Sockets {
             return Ok(());
         }
         for _ in 0..NAMES {
+            // Who comes first gets the lower name.
+            self.watch.touch(Part::Autobind, Touch::Write);
             let number = self.next_autobind;
             self.next_autobind = (number + 1) % NAMES;
             match self.bind_abstract(key, format!("\0{number:05x}").as_bytes()) {

@@ -62,19 +62,21 @@ impl Sockets {
         if into.flags.contains(RecvFlags::OOB) {
             return Err(Errno::OPNOTSUPP.into());
         }
-        self.watch.touch(Part::Receive(key), Touch::Write);
+        self.watch.touch(Part::Receive(key), Touch::Read);
         let peek = into.flags.contains(RecvFlags::PEEK);
         // DRECV 2: the pending error comes before data.
-        self.own(key).take_error()?;
+        self.take_pending(key)?;
         let Some((index, skip)) = self.find_message(key, peek) else {
             let nonblocking = into.nonblocking || into.flags.contains(RecvFlags::DONTWAIT);
             let stop = self.await_message(key, nonblocking, cause, WaitReason::Readable);
             return self.no_message(key, receiving, stop);
         };
+        self.watch.touch(Part::Receive(key), Touch::Write);
         self.wake_one_peer(tickets, key);
         let socket = &self.table[key];
         let Some(buffer) = socket.queue.get(index) else { panic!("a message that was found") };
         if into.want_name {
+            self.watch.touch(Part::State(buffer.from), Touch::Read);
             receiving.source = self.path_of(buffer.from).map(Into::into);
         }
         let whole = buffer.len as usize - skip;
@@ -170,6 +172,15 @@ impl Sockets {
         }
         self.table[key].queue.input -= len as u32;
         self.free_first(tickets, key);
+    }
+
+    /// Clears the pending error and returns it; only that is a change.
+    pub(super) fn take_pending(&mut self, key: SocketKey) -> Result<(), Errno> {
+        let taken = self.own(key).take_error();
+        if taken.is_err() {
+            self.watch.touch(Part::State(key), Touch::Write);
+        }
+        taken
     }
 
     /// Clears the pending error and returns it.

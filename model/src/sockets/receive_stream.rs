@@ -111,8 +111,10 @@ impl Sockets {
         receiving: &mut Receiving,
         target: usize,
     ) -> Result<(), Errno> {
-        self.watch.touch(Part::Receive(read.key), Touch::Write);
         let key = read.key;
+        // What is taken, and a peek that moves on, is a change; to find nothing is none.
+        let found = !self.table[key].queue.is_empty();
+        self.watch.touch(Part::Receive(key), if found { Touch::Write } else { Touch::Read });
         let mut skip = match self.table[key].peek_offset {
             offset if read.peek && offset > 0 => offset as usize,
             _ => 0,
@@ -155,9 +157,8 @@ impl Sockets {
             return Ok(());
         }
         self.watch.touch(Part::State(key), Touch::Read);
-        let socket = self.own(key);
-        socket.take_error()?;
-        if socket.shut.contains(Shut::READ) { Ok(()) } else { Err(Errno::AGAIN) }
+        self.take_pending(key)?;
+        if self.own(key).shut.contains(Shut::READ) { Ok(()) } else { Err(Errno::AGAIN) }
     }
 
     /// PEEKOFF 1: passes over what was peeked before. `false` if that is all there is.
@@ -199,6 +200,7 @@ impl Sockets {
             _ => {}
         }
         if read.want_name {
+            self.watch.touch(Part::State(buffer.from), Touch::Read);
             receiving.source = self.path_of(buffer.from).map(Into::into);
         }
         let chunk = (buffer.len as usize - skip).min(read.room);

@@ -56,12 +56,11 @@ impl Sockets {
     /// error, which is cleared, and ENOTCONN (QSEND 1). Ask before [`super::parse_control`].
     pub fn before_control(&mut self, key: SocketKey) -> Result<(), Errno> {
         self.watch.touch(Part::State(key), Touch::Read);
-        let socket = self.own(key);
-        if socket.kind != SocketType::Seqpacket {
+        if self.own(key).kind != SocketType::Seqpacket {
             return Ok(());
         }
-        socket.take_error()?;
-        if socket.state == State::Established { Ok(()) } else { Err(Errno::NOTCONN) }
+        self.take_pending(key)?;
+        if self.own(key).state == State::Established { Ok(()) } else { Err(Errno::NOTCONN) }
     }
 
     /// Ends a send, whatever came of it: files that were not queued are dropped, and so is a
@@ -359,10 +358,11 @@ impl Sockets {
         to: &SendTo<'_>,
         carries: bool,
     ) -> Result<SocketKey, Errno> {
+        self.watch.touch(Part::State(receiver), Touch::Read);
         if self.living(receiver).is_none() {
             receiver = self.receiver_is_dead(tickets, key, receiver, to)?;
+            self.watch.touch(Part::State(receiver), Touch::Read);
         }
-        self.watch.touch(Part::State(receiver), Touch::Read);
         let other = &self.table[receiver];
         if other.peer.is_some_and(|peer| peer != key) {
             return Err(Errno::PERM);

@@ -18,6 +18,8 @@ pub enum Part {
     Waiters(SocketKey),
     /// An abstract name, by a hash of namespace, type and bytes.
     Abstract(u64),
+    /// Where the next autobind looks first.
+    Autobind,
     /// The inode of a name.
     Inode(NameKey),
     /// Files in flight: their graph and counts.

@@ -59,6 +59,10 @@ impl Epolls {
         self.table.insert(Epoll::default())
     }
 
+    pub(crate) fn has(&self, epoll: EpollKey) -> bool {
+        self.table.contains_key(epoll)
+    }
+
     /// Its watches are removed before.
     pub(crate) fn close(&mut self, epoll: EpollKey) {
         self.table.remove(epoll);

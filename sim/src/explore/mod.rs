@@ -5,6 +5,7 @@
 //! *chunks*; what chunks tell is added up in the order of their numbers, up to the first run that
 //! fails, so nothing hangs on how many workers there are.
 
+mod exhaustive;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -16,13 +17,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::choice::{Random, Replay, Source};
+use crate::choice::{Choice, Label, Random, Replay, Source};
 use crate::faults::FaultCounts;
 use crate::options::RunOptions;
 use crate::report::{Failure, FailureKind, Outcome, Report};
-use crate::run::{App, Choices, Runner, run};
+use crate::run::{App, Runner, replay};
 use crate::shrink::{Shrunk, shrink};
+use crate::strategy::{Pct, Plan};
+use crate::tape::Tape;
 use crate::watchdog;
+pub use exhaustive::{Searched, exhaust};
 use tally::{Tally, Total};
 
 /// Runs that a worker takes at once.
@@ -33,13 +37,15 @@ const CHUNK: u64 = 64;
 pub struct ExploreOptions {
     /// What each run is made with.
     pub run: RunOptions,
+    /// How schedules are chosen.
+    pub plan: Plan,
     /// How many runs at most.
     pub runs: u64,
     /// How long at most.
     pub time: Option<Duration>,
     /// From this the seeds of all runs follow.
     pub seed: u64,
-    /// OS threads.
+    /// OS threads. (An exhaustive search has one.)
     pub jobs: usize,
     /// Every so many runs, one is made twice and compared; 0 for none.
     pub check_every: u64,
@@ -57,6 +63,7 @@ impl Default for ExploreOptions {
     fn default() -> Self {
         ExploreOptions {
             run: RunOptions::default(),
+            plan: Plan::default(),
             runs: 10_000,
             time: None,
             seed: 0,
@@ -73,6 +80,7 @@ impl fmt::Debug for ExploreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExploreOptions")
             .field("run", &self.run)
+            .field("plan", &self.plan)
             .field("runs", &self.runs)
             .field("time", &self.time)
             .field("seed", &self.seed)
@@ -90,14 +98,18 @@ pub struct Progress {
     pub runs: u64,
     /// Different orders of threads among them, at least.
     pub schedules: u64,
+    /// Of an exhaustive search: how many runs there are in all, as far as can be told.
+    pub estimate: Option<u64>,
 }
 
 /// Why a campaign ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// All runs were made.
+    /// All runs were made; by an exhaustive search: all that differ.
     Complete,
+    /// An exhaustive search made the runs that it was given, and there are more.
+    Runs,
     /// A run failed.
     Failed,
     /// The time was over.
@@ -129,9 +141,29 @@ pub struct Campaign {
     pub crash_points: u64,
     /// Calls by name.
     pub coverage: BTreeMap<String, u64>,
+    /// How schedules were chosen.
+    pub plan: Plan,
+    /// With [`Plan::Pct`]: what its promise is made of.
+    pub pct: Option<Promise>,
+    /// With an exhaustive plan: whether it was complete, and more.
+    pub search: Option<Searched>,
     /// The first run that failed.
     #[serde(skip)]
     pub failure: Option<Box<Found>>,
+}
+
+/// What probabilistic concurrency testing promises of every run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Promise {
+    /// Threads of a run.
+    pub threads: u64,
+    /// Scheduling points of a run, as assumed: twice those of the first one.
+    pub points: u64,
+    /// Most scheduling points that a run had. For a run with more than assumed the promise does
+    /// not hold.
+    pub most_points: u64,
+    /// The least probability with which a run shows a bug of the depth, if there is one.
+    pub probability: f64,
 }
 
 /// A run that failed.
@@ -139,8 +171,8 @@ pub struct Campaign {
 pub struct Found {
     /// Its number in the campaign.
     pub run: u64,
-    /// Its own seed.
-    pub seed: u64,
+    /// Its own seed, if it had one.
+    pub seed: Option<u64>,
     /// Why it failed.
     pub failure: Failure,
     /// The run as it was found, recorded.
@@ -161,6 +193,8 @@ pub fn run_seed(seed: u64, run: u64) -> u64 {
 struct Shared<'a> {
     app: &'a App,
     options: &'a ExploreOptions,
+    /// With [`Plan::Pct`]: its depth, and the scheduling points that a run is taken to have.
+    pct: Option<(u32, u64)>,
     /// The next chunk to be taken.
     next: AtomicU64,
     /// Least number of a run that failed.
@@ -170,35 +204,63 @@ struct Shared<'a> {
     total: Mutex<Total>,
 }
 
-/// Makes many runs of `app`, until one fails.
+/// Makes many runs of `app`, until one fails, or until there are no more that differ.
 ///
 /// The result is the same for any number of jobs, unless time or somebody ends it.
 pub fn explore(app: &App, options: &ExploreOptions) -> Campaign {
+    let is_search = matches!(options.plan, Plan::Exhaustive { .. } | Plan::Bounded { .. });
+    let mut options = options.clone();
+    options.run.record = false;
+    options.run.steps_take_time &= !is_search;
+    let options = &options;
+    let (pct, threads) = match options.plan {
+        Plan::Pct { depth } => probe(app, options, depth),
+        _ => (None, 0),
+    };
     let shared = Shared {
         app,
         options,
+        pct,
         next: AtomicU64::new(0),
         failed: AtomicU64::new(u64::MAX),
         late: AtomicBool::new(false),
         total: Mutex::new(Total::default()),
     };
-    watchdog::within(options.time, &shared.late, || {
+    let searched = watchdog::within(options.time, &shared.late, || {
+        if is_search {
+            return Some(exhaustive::campaign(&shared));
+        }
         thread::scope(|scope| {
             for _ in 0..options.jobs.max(1) {
                 scope.spawn(|| work(&shared));
             }
         });
+        None
     });
     let late = shared.late.load(Ordering::Relaxed);
-    let total = shared.total.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let (tally, schedules) = total.finish();
+    let (total, search, failed) = match searched {
+        Some((total, search, failed)) => (total, Some(search), failed),
+        None => {
+            let total = shared.total.into_inner();
+            (total.unwrap_or_else(|poisoned| poisoned.into_inner()), None, None)
+        }
+    };
+    let (mut tally, schedules) = total.finish();
+    let failed = tally.failure.take().or(failed);
+    let is_complete = search.as_ref().map_or(tally.runs == options.runs, |search| search.complete);
     let ended = match () {
-        () if tally.failure.is_some() => Ended::Failed,
-        () if tally.runs == options.runs => Ended::Complete,
+        () if failed.is_some() => Ended::Failed,
+        () if is_complete => Ended::Complete,
         () if late => Ended::Time,
+        () if search.is_some() && tally.runs == options.runs => Ended::Runs,
         () => Ended::Stopped,
     };
-    let found = tally.failure.map(|(run, failure)| Box::new(found(app, options, run, failure)));
+    let pct = pct.map(|(depth, points)| Promise {
+        threads,
+        points,
+        most_points: tally.most_points,
+        probability: 1.0 / (threads as f64 * (points as f64).powi(depth as i32 - 1)),
+    });
     let coverage = tally.coverage.into_iter().map(|(name, n)| (name.to_owned(), n)).collect();
     Campaign {
         ended,
@@ -211,15 +273,35 @@ pub fn explore(app: &App, options: &ExploreOptions) -> Campaign {
         faults: tally.faults,
         crash_points: tally.crash_points.len() as u64,
         coverage,
-        failure: found,
+        plan: options.plan,
+        pct,
+        search,
+        failure: failed.map(|failed| Box::new(found(app, options, failed))),
     }
 }
 
+/// Makes a run to learn how many threads and scheduling points runs have: (depth, points) and
+/// threads.
+fn probe(app: &App, options: &ExploreOptions, depth: u32) -> (Option<(u32, u64)>, u64) {
+    let mut runner = Runner::new(Arc::new(options.run.clone()));
+    let source = Source::Random(Random::new(run_seed(options.seed, u64::MAX)));
+    runner.run(app, source, None);
+    let world = runner.world();
+    let points = 2 * scheduling_points(world.chooser.made()).max(1);
+    (Some((depth.max(1), points)), world.threads.len() as u64)
+}
+
+fn scheduling_points(made: &[Choice]) -> u64 {
+    made.iter().filter(|choice| choice.label == Label::Thread).count() as u64
+}
+
 /// Makes the run that failed again, recorded, and a simpler one of it.
-fn found(app: &App, options: &ExploreOptions, number: u64, failure: Failure) -> Found {
-    let seed = run_seed(options.seed, number);
-    let recorded = RunOptions { record: true, ..options.run.clone() };
-    let first = run(app, &recorded, Choices::Seed(seed));
+fn found(app: &App, options: &ExploreOptions, failed: Failed) -> Found {
+    let (number, failure, choices) = failed;
+    let is_search = matches!(options.plan, Plan::Exhaustive { .. } | Plan::Bounded { .. });
+    let seed = (!is_search).then(|| run_seed(options.seed, number));
+    let tape = Tape { seed, ..Tape::of(&options.run, choices) };
+    let first = replay(app, &options.run, &tape, None);
     let same = first.failure().is_some_and(|it| it.signature == failure.signature);
     let shrunk = if same && options.shrink_steps > 0 {
         shrink(app, &options.run, &first, options.shrink_steps, &options.stop)
@@ -229,10 +311,13 @@ fn found(app: &App, options: &ExploreOptions, number: u64, failure: Failure) -> 
     Found { run: number, seed, failure, first, shrunk }
 }
 
+/// A run that failed: its number, why, and its choices.
+type Failed = (u64, Failure, Vec<Choice>);
+
 /// Takes chunks and makes their runs, until there are no more.
 fn work(shared: &Shared<'_>) {
     let options = shared.options;
-    let mut runner = Runner::new(Arc::new(RunOptions { record: false, ..options.run.clone() }));
+    let mut runner = Runner::new(Arc::new(options.run.clone()));
     while !shared.is_over() {
         let chunk = shared.next.fetch_add(1, Ordering::Relaxed);
         let start = chunk.saturating_mul(CHUNK);
@@ -247,7 +332,8 @@ fn work(shared: &Shared<'_>) {
             }
             if let Some(failure) = one(shared, &mut runner, number, &mut tally) {
                 shared.failed.fetch_min(number, Ordering::Relaxed);
-                tally.failure = Some((number, failure));
+                let choices = runner.world().chooser.made().to_vec();
+                tally.failure = Some((number, failure, choices));
                 break;
             }
         }
@@ -255,7 +341,7 @@ fn work(shared: &Shared<'_>) {
         let progress = {
             let mut total = shared.total.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             total.deliver(chunk, tally);
-            Progress { runs: total.runs(), schedules: total.schedules() }
+            Progress { runs: total.runs(), schedules: total.schedules(), estimate: None }
         };
         if let Some(tell) = &options.progress {
             tell(progress);
@@ -275,9 +361,16 @@ fn one(
 ) -> Option<Failure> {
     let options = shared.options;
     let seed = run_seed(options.seed, number);
-    let outcome = runner.run(shared.app, Source::Random(Random::new(seed)), None);
+    let source = match shared.pct {
+        Some((depth, points)) => Source::Other(Box::new(Pct::new(seed, depth, points))),
+        None => Source::Random(Random::new(seed)),
+    };
+    let outcome = runner.run(shared.app, source, None);
     let world = runner.world();
     tally.add(&world.counts);
+    if shared.pct.is_some() {
+        tally.most_points = tally.most_points.max(scheduling_points(world.chooser.made()));
+    }
     let (trace, schedule) = (world.counts.trace, world.counts.schedule);
     if let Outcome::Failed(failure) = outcome {
         return Some(failure);

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Failed;
 use crate::faults::FaultCounts;
-use crate::report::Failure;
 use crate::world::{Counts, CrashPoint, World};
 
 /// New hashes that are kept unsorted at least.
@@ -22,7 +22,9 @@ pub(super) struct Tally {
     /// Hashes of the orders of threads.
     schedules: Vec<u64>,
     /// The run that failed.
-    pub(super) failure: Option<(u64, Failure)>,
+    pub(super) failure: Option<Failed>,
+    /// Most scheduling points of a run, where somebody asks.
+    pub(super) most_points: u64,
 }
 
 impl Tally {
@@ -53,6 +55,7 @@ impl Tally {
         for (name, times) in other.coverage {
             *self.coverage.entry(name).or_default() += times;
         }
+        self.most_points = self.most_points.max(other.most_points);
         self.failure = self.failure.take().or(other.failure);
     }
 }
@@ -86,6 +89,11 @@ impl Total {
                 self.look_up();
             }
         }
+    }
+
+    /// Adds what was counted across runs.
+    pub(super) fn finish_with(&mut self, tally: Tally) {
+        self.tally.merge(tally);
     }
 
     fn look_up(&mut self) {

@@ -47,6 +47,8 @@ pub struct Tape {
     pub most_crashes: u32,
     /// As in [`RunOptions::most_steps`].
     pub most_steps: u64,
+    /// As in [`RunOptions::steps_take_time`].
+    pub steps_take_time: bool,
     /// Signature of the failure that it shows.
     pub failure: Option<String>,
     /// Hash of the run: [`Report::trace`](crate::Report::trace).
@@ -89,12 +91,30 @@ impl Tape {
         written
     }
 
+    /// The tape of choices that were made with these options.
+    pub(crate) fn of(options: &RunOptions, choices: Vec<Choice>) -> Tape {
+        Tape {
+            scenario: String::new(),
+            args: Vec::new(),
+            seed: None,
+            faults: options.faults,
+            most_crashes: options.most_crashes,
+            most_steps: options.most_steps,
+            steps_take_time: options.steps_take_time,
+            failure: None,
+            trace: 0,
+            choices,
+            marks: Vec::new(),
+        }
+    }
+
     /// The options of a replay.
     pub(crate) fn options(&self, base: &RunOptions) -> RunOptions {
         RunOptions {
             faults: self.faults,
             most_crashes: self.most_crashes,
             most_steps: self.most_steps,
+            steps_take_time: self.steps_take_time,
             ..base.clone()
         }
     }

@@ -173,6 +173,7 @@ fn parse_head(lines: &mut Lines<'_>) -> Result<(Tape, usize, u64), TapeError> {
         faults: Faults::None,
         most_crashes: 0,
         most_steps: 0,
+        steps_take_time: true,
         failure: None,
         trace: 0,
         choices: Vec::new(),
@@ -191,6 +192,7 @@ fn parse_head(lines: &mut Lines<'_>) -> Result<(Tape, usize, u64), TapeError> {
             },
             "most-crashes" => tape.most_crashes = lines.number(value, "a number of crashes")?,
             "most-steps" => tape.most_steps = lines.number(value, "a number of steps")?,
+            "time" if value == "passes-between-steps" => tape.steps_take_time = false,
             "failure" => tape.failure = Some(lines.unescape(value)?),
             "trace" => tape.trace = lines.hex(value)?,
             "choices" => {

@@ -8,6 +8,7 @@
 //! faults portfolio
 //! most-crashes 2
 //! most-steps 1000000
+//! time passes-between-steps     from exhaustive search only
 //! failure deadlock: ...
 //! trace 00f1...
 //! choices 8 9a3b...      how many, and their hash
@@ -80,6 +81,9 @@ impl Tape {
         line("faults", self.faults.name());
         line("most-crashes", &self.most_crashes.to_string());
         line("most-steps", &self.most_steps.to_string());
+        if !self.steps_take_time {
+            line("time", "passes-between-steps");
+        }
         if let Some(failure) = &self.failure {
             line("failure", &escape(failure));
         }

@@ -65,6 +65,9 @@ impl World {
             Ok(_) => {}
             Err(not) => return self.refuse(process, call, not),
         }
+        if self.searching {
+            self.threads[self.running as usize].may_wait = may_wait(call);
+        }
         if self.schedule() { self.begin_call(call) } else { Attempt::Switch }
     }
 
@@ -154,6 +157,9 @@ impl World {
     /// Steps the call of the thread that goes on again, for the reason that woke it.
     #[inline]
     pub(crate) fn again(&mut self, call: &mut Call<'_, '_>) -> Attempt {
+        if self.searching {
+            self.search_continues(self.running);
+        }
         let thread = &mut self.threads[self.running as usize];
         thread.waiting = None;
         let resume = thread.resume;
@@ -195,6 +201,9 @@ impl World {
 
     #[inline]
     fn done(&mut self, slot: u32, call: &Call<'_, '_>, result: Result<usize, Errno>) -> Attempt {
+        if self.searching && result == Err(Errno::MFILE) {
+            self.search_lacks_numbers();
+        }
         let name = call.name();
         let value = signed(result);
         let trace = mix(self.counts.trace, u64::from(slot) ^ (name_key(name) << 16));
@@ -239,6 +248,9 @@ impl World {
         };
         let fd = call.fd().map(|fd| fd.number());
         let since = self.clock;
+        if self.searching {
+            self.search_blocks(on, deadline);
+        }
         self.park(slot, ticket, Waiting { call: call.name(), fd, on, since, deadline, target });
         if self.record.is_some() {
             let kind =
@@ -402,6 +414,26 @@ pub(super) fn sends(call: &Call<'_, '_>) -> bool {
         call,
         Call::Write { .. } | Call::Writev { .. } | Call::Sendto { .. } | Call::Sendmsg { .. }
     )
+}
+
+/// Whether a call may have to wait for another thread. (If it does and this says no, the search
+/// only tries more than it had to.)
+fn may_wait(call: &Call<'_, '_>) -> bool {
+    const WAITING: [&str; 12] = [
+        "read",
+        "readv",
+        "recvfrom",
+        "recvmsg",
+        "recvmmsg",
+        "accept4",
+        "connect",
+        "poll",
+        "pselect6",
+        "epoll_pwait2",
+        "waitpid",
+        "nanosleep",
+    ];
+    WAITING.contains(&call.name())
 }
 
 fn reads(call: &Call<'_, '_>) -> bool {

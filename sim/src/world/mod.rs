@@ -10,6 +10,7 @@ mod attempt;
 mod datagrams;
 mod ends;
 mod schedule;
+mod search;
 mod threads;
 
 use std::cell::RefCell;
@@ -106,6 +107,8 @@ pub(crate) struct Thread {
     panicked: Option<String>,
     /// Steps it has made.
     steps: u64,
+    /// Whether the call that it is about to make may have to wait.
+    may_wait: bool,
 }
 
 /// A simulated process.
@@ -158,6 +161,8 @@ pub(crate) struct World {
     pub(crate) clock: Time,
     pub(crate) chooser: Chooser,
     odds: Odds,
+    /// Whether the run is part of an exhaustive search.
+    pub(crate) searching: bool,
     pub(crate) threads: Vec<Thread>,
     pub(crate) processes: Vec<Process>,
     /// Index into `processes` by pid.
@@ -228,6 +233,7 @@ impl World {
             clock: Time::ZERO,
             chooser: Chooser::new(),
             odds: Odds::default(),
+            searching: false,
             threads: Vec::new(),
             processes: Vec::new(),
             process_of: Vec::new(),
@@ -261,6 +267,11 @@ impl World {
         self.machine = Machine::clone(&self.first_machine);
         self.clock = Time::ZERO;
         self.chooser.begin(source);
+        let search = self.chooser.search();
+        self.searching = search.is_some();
+        if let Some(search) = search {
+            search.begin_run(&self.first_machine);
+        }
         self.threads.clear();
         self.processes.clear();
         self.process_of.clear();
@@ -286,7 +297,7 @@ impl World {
         while self.machine.next_effect().is_some() {}
         self.odds = Odds::draw(self.options.faults, self.options.most_crashes, &mut self.chooser);
         // Random search does not ask which steps commute, but for where a datagram went.
-        self.machine.track(self.odds.troubles());
+        self.machine.track(self.searching || self.odds.troubles());
         self.add_process(ROOT, "main", Vec::new(), body);
         self.schedule();
     }
@@ -318,7 +329,9 @@ impl World {
     fn account(&mut self, slot: u32) {
         self.counts.steps += 1;
         self.threads[slot as usize].steps += 1;
-        self.clock += STEP;
+        if self.options.steps_take_time {
+            self.clock += STEP;
+        }
         self.counts.schedule = mix(self.counts.schedule, u64::from(slot));
         if self.counts.steps >= self.check_at {
             self.check_limits();

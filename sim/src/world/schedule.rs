@@ -38,6 +38,9 @@ impl World {
     /// can, the run ends.
     #[inline]
     pub(crate) fn schedule(&mut self) -> bool {
+        if self.searching {
+            return self.schedule_searching();
+        }
         if self.end.is_some() {
             return false;
         }
@@ -90,7 +93,7 @@ impl World {
     }
 
     /// Jumps to the next deadline; `false` if there is none.
-    fn let_time_pass(&mut self) -> bool {
+    pub(super) fn let_time_pass(&mut self) -> bool {
         if !self.timer_is_live() {
             return false;
         }
@@ -100,7 +103,7 @@ impl World {
     }
 
     /// Wakes those whose deadline has passed.
-    fn fire_timers(&mut self) {
+    pub(super) fn fire_timers(&mut self) {
         while self.timer_is_live() && self.next_timer <= self.clock {
             let Some(timer) = self.timers.pop() else { break };
             self.ready(timer.slot, Resume::TimedOut(timer.ticket));
@@ -156,6 +159,9 @@ impl World {
             thread.state = State::Runnable;
             thread.resume = resume;
             self.runnable.push(slot);
+            if self.searching {
+                self.search_wakes(slot);
+            }
         }
     }
 
@@ -171,6 +177,9 @@ impl World {
                 }
                 Effect::Exited { process, exit } => self.bury(process, exit),
             }
+        }
+        if self.searching {
+            self.search_touched();
         }
         if self.record.is_some() {
             self.note_happened();

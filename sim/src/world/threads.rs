@@ -109,7 +109,11 @@ impl World {
             after: None,
             panicked: None,
             steps: 0,
+            may_wait: false,
         });
+        if let Some(search) = self.chooser.search() {
+            search.born(slot);
+        }
         self.bodies.push(Some(body));
         self.processes[process as usize].threads.push(slot);
         self.runnable.push(slot);
@@ -120,6 +124,9 @@ impl World {
         let caller = self.running;
         self.account(caller);
         self.mark(caller, "join");
+        if self.searching {
+            self.search_joins(slot);
+        }
         let joined = &mut self.threads[slot as usize];
         if joined.state == State::Ended {
             return false;
@@ -188,6 +195,9 @@ impl World {
 
     /// A thread is no more.
     fn retire(&mut self, slot: u32) {
+        if self.searching {
+            self.search_ends(slot);
+        }
         self.not_runnable(slot);
         let thread = &mut self.threads[slot as usize];
         thread.state = State::Ended;
@@ -212,6 +222,10 @@ impl World {
         let running = self.running;
         let Some(process) = self.process(pid) else { return };
         process.alive = false;
+        if self.searching {
+            self.search_kills(pid);
+        }
+        let Some(process) = self.process(pid) else { return };
         let slots = std::mem::take(&mut process.threads);
         let main = slots[0];
         for slot in &slots {

@@ -126,6 +126,7 @@ impl Machine {
         }
         self.room(cx, 1)?;
         let epoll = self.tickets.epolls.open();
+        self.touch(Object::Epoll(epoll), Access::Write);
         let file = self.new_file(Kind::Epoll(epoll), OpenFlags::RDWR);
         self.watches.epolls.insert(epoll, Epoll { file, list: BTreeMap::new() });
         let cloexec = flags.contains(OpenFlags::CLOEXEC);

@@ -40,6 +40,7 @@ impl Machine {
         let count = u64::from(count);
         let eventfd = Eventfd { count, is_semaphore, waiting: WaitQueue::default() };
         let eventfd = self.eventfds.insert(eventfd);
+        self.touch(Object::Eventfd(eventfd), Access::Write);
         let flags = OpenFlags::from_bits_retain(flags);
         let file = self.new_file(Kind::Eventfd(eventfd), OpenFlags::RDWR | (flags & kept));
         self.install(cx, file, flags.contains(cloexec)).map(|number| number as usize)

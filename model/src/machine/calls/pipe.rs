@@ -221,6 +221,7 @@ impl Machine {
         let identity = &self.process(cx).identity;
         let pipe = Pipe::new(self.next_file, identity.fsuid, identity.fsgid);
         let pipe = self.pipes.insert(pipe);
+        self.touch(Object::Pipe(pipe), Access::Write);
         // O_DIRECT is the writer's alone.
         let ends = [flags & OpenFlags::NONBLOCK, OpenFlags::WRONLY | (flags & kept)];
         for status in ends {

@@ -322,6 +322,11 @@ impl Tree {
         self.console
     }
 
+    /// Whether there is such an inode.
+    pub(crate) fn has(&self, inode: InodeId) -> bool {
+        self.inodes.contains_key(inode)
+    }
+
     /// All inodes; in no order that means anything, but always the same one.
     pub(crate) fn inodes(&self) -> impl Iterator<Item = (InodeId, &Inode)> {
         self.inodes.iter()

@@ -44,6 +44,7 @@ impl Tree {
         let (fs, uid) = (parent.fs, walker.who.fsuid);
         let inode = Inode { fs, ino: 0, mode, uid, gid, nlink, holds: 0, content };
         let inode = self.new_inode(inode)?;
+        self.touched.push((Object::Inode(inode), Access::Write));
         self.entries_mut(dir).insert(name.into(), inode);
         if is_directory {
             self[dir].nlink += 1;

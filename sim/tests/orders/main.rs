@@ -1,0 +1,7 @@
+//! Exhaustive search: as many runs as there are inequivalent orders, and no order left out.
+#![allow(missing_docs, reason = "tests")]
+
+mod brute;
+mod programs;
+mod search;
+mod table;
