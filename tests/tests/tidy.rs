@@ -280,6 +280,14 @@ fn every_call_is_in_the_support_table() {
 }
 
 #[test]
+fn every_call_is_made_hostile() {
+    let text = std::fs::read_to_string(root().join("tests/src/hostile/mod.rs")).expect("a source");
+    let made = |name: &String| text.contains(&format!("Call::{name}"));
+    let missing: Vec<String> = variants().into_iter().filter(|name| !made(name)).collect();
+    none("calls that tests/src/hostile does not make", &missing);
+}
+
+#[test]
 fn the_rule_table_is_in_the_documentation() {
     let table = afunix_tests::table::read().unwrap_or_else(|wrong| panic!("{wrong}"));
     let path = root().join("docs/conformance.md");

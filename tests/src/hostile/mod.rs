@@ -156,7 +156,11 @@ fn on_descriptor<R>(dice: &mut Dice, then: impl FnOnce(&mut Call<'_, '_>) -> R) 
         })
         .collect();
     let any = dice.int();
-    let command = match dice.below(6) {
+    let command = match dice.below(10) {
+        6 => Fcntl::Setown(any),
+        7 => Fcntl::Getown,
+        8 => Fcntl::Setsig(any),
+        9 => Fcntl::Getsig,
         0 => Fcntl::Dupfd(dice.int()),
         1 => Fcntl::DupfdCloexec(dice.int()),
         2 => Fcntl::Getfd,
