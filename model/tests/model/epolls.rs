@@ -53,7 +53,8 @@ fn a_call_awaits_the_epoll_that_it_waits_at() {
     let ep = epoll(&mut rig);
     let mut room = [EpollEvent::default()];
     let events = EventsOut::Room(&mut room);
-    let mut call = Call::EpollPwait2 { fd: fd(ep), events, timeout: Some(Duration::from_secs(1)) };
+    let timeout = Some(Duration::from_secs(1));
+    let mut call = Call::EpollPwait2 { fd: fd(ep), events, timeout, mask: None };
     let Step::Blocked { ticket, deadline, .. } = rig.step(MAIN, &mut call, Resume::First) else {
         panic!("there is nothing");
     };
