@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use afunix::{Backend, Call, Host};
 use afunix_sim::{
-    App, Campaign, Choices, Ended, ExploreOptions, FailureKind, Faults, RunOptions, app, explore,
-    replay, run, run_seed, shrink,
+    App, Campaign, Choices, Ended, ExploreOptions, FailureKind, Faults, Plan, RunOptions, app,
+    explore, replay, run, run_seed, shrink,
 };
 use common::{ping_pong, two_writers, with};
 
@@ -79,6 +79,50 @@ fn a_failure_shrinks_and_replays() {
     assert!(!best.events.is_empty());
     let by_seed = run(&app, &RunOptions::default(), Choices::Seed(run_seed(0, found.run)));
     assert_eq!(by_seed.trace, first.trace);
+}
+
+#[test]
+fn pct_keeps_its_promise_and_states_it() {
+    let plan = Plan::Pct { depth: 2 };
+    let options = ExploreOptions { plan, run: with(Faults::None), ..ExploreOptions::default() };
+    let mut runs = Vec::new();
+    for seed in 0..10 {
+        let campaign = explore(&racy(2), &ExploreOptions { seed, ..options.clone() });
+        let promise = campaign.pct.expect("a promise");
+        assert_eq!(promise.threads, 3);
+        let least = 1.0 / (3.0 * promise.points as f64);
+        assert!((promise.probability - least).abs() < 1e-9, "{promise:?}");
+        assert!(promise.most_points <= promise.points, "{promise:?}");
+        let found = campaign.failure.expect("two steps in the wrong order are found");
+        let again = replay(&racy(2), &options.run, &found.shrunk.report.tape, None);
+        assert_eq!(again.failure().map(|it| it.kind), Some(FailureKind::Exit));
+        // Ten times as many as it takes on average with the least probability.
+        assert!((campaign.runs as f64) < 10.0 / least, "{} runs, {promise:?}", campaign.runs);
+        runs.push(campaign.runs);
+    }
+    println!("found in {runs:?} runs");
+}
+
+#[test]
+fn a_search_ends_with_the_failure_or_with_a_proof() {
+    let plan = Plan::Exhaustive { strict: false };
+    let options = ExploreOptions { plan, run: with(Faults::None), ..ExploreOptions::default() };
+    let broken = explore(&two_writers(), &options);
+    let found = broken.failure.expect("a deadlock");
+    assert_eq!((broken.ended, found.failure.kind), (Ended::Failed, FailureKind::Deadlock));
+    assert!(!broken.search.expect("a search").complete);
+    let again = replay(&two_writers(), &RunOptions::default(), &found.first.tape, None);
+    assert_eq!(again.failure().map(|it| it.kind), Some(FailureKind::Deadlock));
+    let sound = explore(&ping_pong(2), &options);
+    let search = sound.search.expect("a search");
+    assert_eq!(
+        (sound.ended, search.complete, search.incomplete_because),
+        (Ended::Complete, true, None)
+    );
+    let bounded = Plan::Bounded { preemptions: 1 };
+    let bounded = explore(&ping_pong(2), &ExploreOptions { plan: bounded, ..options });
+    assert_eq!(bounded.ended, Ended::Complete);
+    assert!(bounded.runs > sound.runs, "{} and {}", bounded.runs, sound.runs);
 }
 
 #[test]

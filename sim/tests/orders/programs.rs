@@ -168,7 +168,7 @@ impl Working {
             Op::Poll { fd: number, events, wait } => {
                 let mut fds = [PollFd::new(fd(number), events)];
                 let timeout = (!wait).then_some(std::time::Duration::ZERO);
-                let made = perform(&mut Call::Poll { fds: &mut fds, timeout });
+                let made = perform(&mut Call::Poll { fds: &mut fds, timeout, mask: None });
                 revents = fds[0].revents;
                 made
             }
