@@ -1,31 +1,29 @@
 //! Model, kernel and simulator side by side, as ratios measured in one run.
 //!
-//! `cargo bench --bench ratios` prints the table of docs/benchmarks.md. Absolute times are noise on
-//! shared machines, so both sides of a row are measured in turn, round by round, and what is quoted
-//! is the median of the rounds' ratios. (A benchmark library measures one thing after the other; a
-//! ratio needs pairs.)
+//! `cargo bench --bench ratios` prints the tables of docs/benchmarks.md. Absolute times are noise
+//! on shared machines, so both sides of a row are measured in turn, round by round, in time on the
+//! CPU, and what is quoted is the median of the rounds' ratios. (A benchmark library measures one
+//! thing after the other; a ratio needs pairs.)
 //! `cargo bench --bench ratios -- NAME` measures only the rows whose name contains NAME.
+
+mod support;
 
 use std::hint::black_box;
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use afunix::control::{ControlBuilder, ControlOut};
 use afunix::net::{Fd, UnixStream};
 use afunix::{
-    AF_UNIX, Backend, Call, Host, NameOut, RawName, RecvFlags, SOCK_DGRAM, SOCK_SEQPACKET,
-    SOCK_STREAM, Segment, SegmentMut, SendFlags, SocketFlags, Tid,
+    Backend, Call, Host, NameOut, RawName, RecvFlags, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM,
+    Segment, SegmentMut, SendFlags, SocketFlags, Tid,
 };
 use afunix_kernel_backend::Kernel;
-use afunix_model::Machine;
-use afunix_model::machine::{Resume, Step};
-use afunix_model::profile::Profile;
 use afunix_sim::{Choices, ExploreOptions, Faults, RunOptions, app, explore, run};
-
-/// Rounds of a row; their median is quoted.
-const ROUNDS: usize = 15;
-/// How long one side of a round is measured.
-const ROUND: Duration = Duration::from_millis(20);
+use support::{
+    ROUNDS, Stepped, close, compare, fd, machine, pair, receive, receiving, send, sending, socket,
+    step,
+};
 
 fn main() {
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
@@ -56,6 +54,11 @@ impl Row {
         Row { name, model: bind(Stepped::new(), work), kernel: bind(Kernel, work) }
     }
 
+    /// The model's side by `Machine::step`, without a backend around it.
+    fn stepped(name: &'static str, model: Box<dyn FnMut()>, work: Prepare) -> Self {
+        Row { name, model, kernel: bind(Kernel, work) }
+    }
+
     fn measure(mut self) {
         let (model, kernel, ratio) = compare(&mut *self.model, &mut *self.kernel);
         println!("| {} | {model:.0} | {kernel:.0} | {ratio:.1} x |", self.name);
@@ -65,62 +68,6 @@ impl Row {
 fn bind<B: Backend + 'static>(backend: B, work: Prepare) -> Box<dyn FnMut()> {
     let mut body = work(&backend);
     Box::new(move || body(&backend))
-}
-
-/// Medians of nanoseconds a call of each side, and of the ratio second / first.
-fn compare(first: &mut dyn FnMut(), second: &mut dyn FnMut()) -> (f64, f64, f64) {
-    let (count_first, count_second) = (calibrate(first), calibrate(second));
-    let mut rounds: Vec<(f64, f64)> = (0..ROUNDS)
-        .map(|_| (nanoseconds(first, count_first), nanoseconds(second, count_second)))
-        .collect();
-    let mut median = |of: fn(&(f64, f64)) -> f64| {
-        rounds.sort_by(|left, right| of(left).total_cmp(&of(right)));
-        of(&rounds[ROUNDS / 2])
-    };
-    (median(|r| r.0), median(|r| r.1), median(|r| r.1 / r.0))
-}
-
-/// How many calls fill a round.
-fn calibrate(work: &mut dyn FnMut()) -> u64 {
-    let mut count = 1;
-    loop {
-        let time = nanoseconds(work, count) * count as f64;
-        if time > ROUND.as_nanos() as f64 / 4.0 {
-            return ((count as f64 * ROUND.as_nanos() as f64 / time) as u64).max(1);
-        }
-        count *= 4;
-    }
-}
-
-fn nanoseconds(work: &mut dyn FnMut(), count: u64) -> f64 {
-    let start = Instant::now();
-    for _ in 0..count {
-        work();
-    }
-    start.elapsed().as_nanos() as f64 / count as f64
-}
-
-/// The machine without anything that waits: `Machine::step` behind `Backend`.
-struct Stepped(std::cell::RefCell<Machine>);
-
-impl Stepped {
-    fn new() -> Self {
-        let mut machine = Machine::new(Profile::default());
-        machine.track(false);
-        Stepped(std::cell::RefCell::new(machine))
-    }
-}
-
-impl Backend for Stepped {
-    fn call(&self, call: &mut Call<'_, '_>) -> Result<usize, afunix::Errno> {
-        let mut machine = self.0.borrow_mut();
-        let step = machine.step(Duration::ZERO, Tid(1), call, Resume::First);
-        while machine.next_effect().is_some() {}
-        match step {
-            Step::Done(result) => result,
-            Step::Blocked { .. } | Step::Restart => panic!("no call of these benchmarks waits"),
-        }
-    }
 }
 
 /// The simulator by itself: nothing in the kernel is its like.
@@ -206,6 +153,9 @@ fn quiet() -> RunOptions {
 
 fn rows() -> Vec<Row> {
     vec![
+        Row::stepped("stream, send + recv of 1 byte, Machine::step", stepped(), |backend| {
+            transfer(backend, SOCK_STREAM, 1)
+        }),
         Row::new("stream, send + recv of 1 byte", |backend| transfer(backend, SOCK_STREAM, 1)),
         Row::new("stream ping-pong: 1 byte there and back", ping_pong),
         Row::new("stream, send + recv of 64 KiB", |backend| {
@@ -233,6 +183,23 @@ fn transfer(backend: &dyn Backend, kind: i32, len: usize) -> Work {
     Box::new(move |backend| {
         send(backend, left, &data);
         receive(backend, right, &mut buffer);
+        black_box(&buffer);
+    })
+}
+
+/// What `transfer` of 1 byte does, without a backend.
+fn stepped() -> Box<dyn FnMut()> {
+    let mut machine = machine();
+    let mut fds = [-1; 2];
+    let (domain, kind, protocol) = (afunix::AF_UNIX, SOCK_STREAM, 0);
+    let mut call = Call::Socketpair { domain, kind, protocol, fds: &mut fds };
+    step(&mut machine, Tid(1), &mut call).unwrap();
+    let (data, mut buffer) = ([7], [0]);
+    Box::new(move || {
+        assert_eq!(step(&mut machine, Tid(1), &mut sending(fds[0], &data)), Ok(1));
+        let mut name = NameOut::nothing();
+        let mut call = receiving(fds[1], &mut buffer, &mut name);
+        assert_eq!(step(&mut machine, Tid(1), &mut call), Ok(1));
         black_box(&buffer);
     })
 }
@@ -295,52 +262,4 @@ fn connections(backend: &dyn Backend) -> Work {
         close(backend, accepted as i32);
         close(backend, client);
     })
-}
-
-fn socket(backend: &dyn Backend) -> i32 {
-    let mut call = Call::Socket { domain: AF_UNIX, kind: SOCK_STREAM, protocol: 0 };
-    backend.call(&mut call).unwrap() as i32
-}
-
-fn pair(backend: &dyn Backend, kind: i32) -> [i32; 2] {
-    let mut fds = [-1; 2];
-    let mut call = Call::Socketpair { domain: AF_UNIX, kind, protocol: 0, fds: &mut fds };
-    backend.call(&mut call).unwrap();
-    fds
-}
-
-fn send(backend: &dyn Backend, number: i32, data: &[u8]) {
-    let sent = backend.call(&mut Call::Sendto {
-        fd: fd(number),
-        data: Segment::Bytes(data),
-        flags: SendFlags::empty(),
-        name: RawName::NONE,
-        progress: 0,
-    });
-    assert_eq!(sent, Ok(data.len()));
-}
-
-fn receive(backend: &dyn Backend, number: i32, buffer: &mut [u8]) {
-    let mut name = NameOut::nothing();
-    let len = buffer.len();
-    let received = backend.call(&mut Call::Recvfrom {
-        fd: fd(number),
-        data: SegmentMut::Bytes(buffer),
-        flags: RecvFlags::empty(),
-        name: &mut name,
-        progress: 0,
-    });
-    assert_eq!(received, Ok(len));
-}
-
-fn close(backend: &dyn Backend, number: i32) {
-    backend.call(&mut Call::Close { fd: fd(number) }).unwrap();
-}
-
-/// A number that a call of this program has returned, and that only its row uses.
-#[expect(unsafe_code, reason = "the rows speak to the backends in numbers, as the kernel does")]
-fn fd(number: i32) -> Fd<'static> {
-    // SAFETY: the number came from socket, socketpair, accept4 or SCM_RIGHTS in the same row, which
-    // closes it itself and uses it no more.
-    unsafe { Fd::borrow_raw(number) }
 }

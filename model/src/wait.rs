@@ -70,11 +70,13 @@ impl Tickets {
     }
 
     /// Whether there are woken tickets that were not drained.
+    #[inline]
     pub fn any_woken(&self) -> bool {
         !self.woken.is_empty()
     }
 
     /// The next woken ticket, in the order of the wakes.
+    #[inline]
     pub fn next_woken(&mut self) -> Option<Ticket> {
         self.woken.pop_front()
     }
@@ -166,6 +168,11 @@ impl WaitQueue {
             met_exclusive |= woke && waiter.exclusive;
             stays
         });
+    }
+
+    /// Whether no ticket stands here, valid or void.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Whether a valid ticket waits here.

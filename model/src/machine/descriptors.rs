@@ -159,12 +159,29 @@ impl Descriptors {
 #[derive(Clone, Debug, Default)]
 struct Numbers {
     levels: Vec<Vec<u64>>,
+    /// No number below this one is missing.
+    lowest: usize,
 }
 
 const WORD: usize = 64;
 
 impl Numbers {
+    #[inline]
     fn set(&mut self, number: usize) {
+        if number == self.lowest {
+            self.lowest += 1;
+        }
+        let word = self.levels.first_mut().and_then(|words| words.get_mut(number / WORD));
+        if let Some(word) = word {
+            *word |= 1 << (number % WORD);
+            if *word != u64::MAX {
+                return;
+            }
+        }
+        self.set_in_levels(number);
+    }
+
+    fn set_in_levels(&mut self, number: usize) {
         let mut index = number;
         for level in 0.. {
             if level == self.levels.len() {
@@ -183,7 +200,9 @@ impl Numbers {
         }
     }
 
+    #[inline]
     fn clear(&mut self, number: usize) {
+        self.lowest = self.lowest.min(number);
         let mut index = number;
         for words in &mut self.levels {
             let Some(word) = words.get_mut(index / WORD) else { return };
@@ -196,6 +215,7 @@ impl Numbers {
         }
     }
 
+    #[inline]
     fn contains(&self, number: usize) -> bool {
         let word = self.levels.first().and_then(|words| words.get(number / WORD));
         word.is_some_and(|word| word & (1 << (number % WORD)) != 0)
@@ -203,7 +223,8 @@ impl Numbers {
 
     #[inline]
     fn lowest_clear(&self, from: usize) -> usize {
-        self.lowest_clear_at(0, from)
+        let from = from.max(self.lowest);
+        if self.contains(from) { self.lowest_clear_at(0, from) } else { from }
     }
 
     /// The lowest clear bit of `level` from `from` on. A bit beyond the words is clear.

@@ -181,12 +181,19 @@ impl Machine {
     /// after every use of the sockets that may drop some.
     #[inline]
     pub(crate) fn settle(&mut self) {
+        if self.collect_due || self.sockets.any_dropped() {
+            self.settle_in_full();
+        }
+    }
+
+    fn settle_in_full(&mut self) {
         loop {
             while let Some(attachment) = self.sockets.next_dropped() {
                 self.drop_in_flight(FileId::of(attachment.file));
             }
             // GC 3: the release of a socket looks for files in flight that nobody can reach.
-            if !std::mem::take(&mut self.collect_due) {
+            let is_due = std::mem::take(&mut self.collect_due);
+            if !is_due || !self.sockets.may_have_cycles() {
                 return;
             }
             let files = &self.files;

@@ -26,6 +26,7 @@ mod load;
 mod network;
 mod owner;
 mod process;
+mod shortcut;
 mod signal;
 mod snapshot;
 
@@ -149,6 +150,10 @@ pub struct Machine {
     footprint: Vec<(Object, Access)>,
     observed: bool,
     events: VecDeque<Happened>,
+    /// Whether common calls may take a short way, and whether they do now: nobody asks what a step
+    /// touched or what happened in it, and the profile refuses nothing and has no bug planted.
+    shortcuts: bool,
+    takes_shortcuts: bool,
 }
 
 /// The thread whose call is being stepped, and why.
@@ -230,6 +235,8 @@ impl Machine {
             footprint: Vec::new(),
             observed: false,
             events: VecDeque::new(),
+            shortcuts: true,
+            takes_shortcuts: false,
         };
         machine.track(true);
         machine.start_main();
@@ -243,6 +250,7 @@ impl Machine {
     /// # Panics
     /// If the effects of the last mutation were not drained, or if a call is resumed by another
     /// ticket than the one it was blocked with.
+    #[inline]
     pub fn step(
         &mut self,
         now: Time,
@@ -252,6 +260,22 @@ impl Machine {
     ) -> Step {
         self.begin_mutation();
         self.stepping = Some(thread);
+        if self.takes_shortcuts
+            && resume == Resume::First
+            && let Some(count) = self.shortcut(thread, call)
+        {
+            return Step::Done(Ok(count));
+        }
+        self.step_in_full(now, thread, call, resume)
+    }
+
+    fn step_in_full(
+        &mut self,
+        now: Time,
+        thread: Tid,
+        call: &mut Call<'_, '_>,
+        resume: Resume,
+    ) -> Step {
         let Some(state) = self.threads.get(thread.0) else {
             return Step::Done(Err(Errno::SRCH));
         };
@@ -278,14 +302,18 @@ impl Machine {
         }
         let cx = Cx { now, tid: thread, pid, why, woken };
         self.mask_signals(cx, call);
-        let step = match self.perform(cx, call) {
-            Flow::Done(result) => {
-                if why != Why::First {
-                    self.end_call(thread);
+        let step = if call.may_wait() {
+            match self.perform(cx, call) {
+                Flow::Done(result) => {
+                    if why != Why::First {
+                        self.end_call(thread);
+                    }
+                    Step::Done(result)
                 }
-                Step::Done(result)
+                Flow::Wait(wait) => self.block(cx, call, wait),
             }
-            Flow::Wait(wait) => self.block(cx, call, wait),
+        } else {
+            Step::Done(self.perform_at_once(cx, call))
         };
         self.signal_owners();
         let step = self.after_signals(cx, call, step, timed);
@@ -319,6 +347,7 @@ impl Machine {
         self.tracked = on;
         self.sockets.watch.touching = on;
         self.footprint.clear();
+        self.choose_shortcuts();
     }
 
     /// What the last step touched (or the last `exit`, or whatever else changed the machine), in
@@ -334,6 +363,20 @@ impl Machine {
         if !on {
             self.events.clear();
         }
+        self.choose_shortcuts();
+    }
+
+    /// Whether common calls may take a short way where nothing is unusual, which they may at first.
+    /// Nothing but the time that they take tells the difference: for the test that shows it.
+    pub fn allow_shortcuts(&mut self, on: bool) {
+        self.shortcuts = on;
+        self.choose_shortcuts();
+    }
+
+    fn choose_shortcuts(&mut self) {
+        let is_watched = self.tracked || self.observed;
+        let is_linux = self.profile.planted.is_empty() && !self.profile.portable;
+        self.takes_shortcuts = self.shortcuts && is_linux && !is_watched;
     }
 
     /// The next thing that happened.

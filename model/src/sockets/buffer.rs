@@ -1,7 +1,7 @@
 //! Message buffers, and the queue of them that every socket receives from.
 //!
-//! The bytes of all buffers of a queue lie one behind the other in one ring; a *buffer* is the
-//! record of some of them: who sent them, what they are charged, what rides on them.
+//! The bytes of all buffers of a queue lie one behind the other in one piece of memory; a *buffer*
+//! is the record of some of them: who sent them, what they are charged, what rides on them.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -14,31 +14,156 @@ use super::{Attachment, SocketKey};
 /// Credentials of a buffer that carries none (RCMSG 2).
 pub(super) const NO_CREDENTIALS: Ucred = Ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
 
-/// One message buffer, without its bytes.
+/// One message buffer, without its bytes. Small, since every call moves one.
 #[derive(Clone, Debug)]
 pub(super) struct Buffer {
     pub(super) from: SocketKey,
     /// Bytes that can still be read. 0: an empty message; on a stream a consumed out-of-band byte.
     pub(super) len: u32,
-    /// Bytes in the ring before those, which nobody will read.
+    /// Bytes before those, which nobody will read.
     pub(super) skip: u32,
     /// What the sender is charged until the whole buffer is consumed (MEM 7).
     pub(super) charge: u32,
-    pub(super) credentials: Ucred,
-    /// The user who is accountable for the files in flight.
-    pub(super) user: u32,
     /// The out-of-band mark of its queue.
     pub(super) urgent: bool,
     /// An empty message that was peeked at once (PEEKOFF 2).
     pub(super) peeked: bool,
+    rider: Option<Box<Rider>>,
+}
+
+/// What rides on few buffers.
+#[derive(Clone, Debug)]
+pub(super) struct Rider {
+    pub(super) credentials: Ucred,
+    /// The user who is accountable for the files in flight.
+    pub(super) user: u32,
     /// When it was sent, in nanoseconds, if the receiver asked for it then (RCMSG 1).
     pub(super) stamp: Option<NonZeroU64>,
     pub(super) files: Vec<Attachment>,
 }
 
+impl Rider {
+    /// Whether a buffer is as good without it.
+    fn is_nothing(&self) -> bool {
+        self.credentials == NO_CREDENTIALS && self.stamp.is_none() && self.files.is_empty()
+    }
+}
+
 impl Buffer {
+    /// A buffer that carries nothing but its bytes.
+    #[inline]
+    pub(super) fn new(from: SocketKey, len: u32, charge: u32) -> Self {
+        Buffer { from, len, skip: 0, charge, urgent: false, peeked: false, rider: None }
+    }
+
+    /// The same buffer with what rides on it.
+    pub(super) fn with(mut self, rider: Rider) -> Self {
+        self.rider = if rider.is_nothing() { None } else { Some(Box::new(rider)) };
+        self
+    }
+
+    /// Whether it is bytes and nothing else.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.rider.is_none() && !self.urgent && self.len > 0
+    }
+
+    pub(super) fn credentials(&self) -> Ucred {
+        self.rider.as_ref().map_or(NO_CREDENTIALS, |rider| rider.credentials)
+    }
+
+    /// The user who is accountable for its files.
+    pub(super) fn user(&self) -> u32 {
+        self.rider.as_ref().map_or(0, |rider| rider.user)
+    }
+
+    pub(super) fn stamp(&self) -> Option<NonZeroU64> {
+        self.rider.as_ref().and_then(|rider| rider.stamp)
+    }
+
+    #[inline]
+    pub(super) fn files(&self) -> &[Attachment] {
+        self.rider.as_ref().map_or(&[], |rider| &rider.files)
+    }
+
+    pub(super) fn take_files(&mut self) -> Vec<Attachment> {
+        self.rider.as_mut().map_or(Vec::new(), |rider| std::mem::take(&mut rider.files))
+    }
+
     fn extent(&self) -> usize {
         (self.skip + self.len) as usize
+    }
+}
+
+/// The bytes of a queue, in the order in which they are read. They lie in one piece: what is read
+/// stays in front until there is more of it than of the rest.
+#[derive(Clone, Debug, Default)]
+struct Bytes {
+    memory: Vec<u8>,
+    /// How many of them are read.
+    read: usize,
+}
+
+impl Bytes {
+    #[inline]
+    fn len(&self) -> usize {
+        self.memory.len() - self.read
+    }
+
+    /// The bytes from `start` on, counted from the first that is not read.
+    #[inline]
+    fn from(&self, start: usize) -> &[u8] {
+        &self.memory[self.read + start..]
+    }
+
+    fn from_mut(&mut self, start: usize) -> &mut [u8] {
+        &mut self.memory[self.read + start..]
+    }
+
+    fn drop_last(&mut self, count: usize) {
+        self.memory.truncate(self.memory.len() - count);
+    }
+
+    #[inline(always)]
+    fn push(&mut self, bytes: &[u8]) {
+        if bytes.len() > self.memory.capacity() - self.memory.len() {
+            self.make_room();
+        }
+        match bytes {
+            // Spares a call for what many programs send: one byte that wakes somebody.
+            [byte] => self.memory.push(*byte),
+            _ => self.memory.extend_from_slice(bytes),
+        }
+    }
+
+    /// Moves the bytes to the front, if less than half of the memory is in use.
+    #[cold]
+    fn make_room(&mut self) {
+        if self.read > self.len() {
+            self.memory.drain(..self.read);
+            self.read = 0;
+        }
+    }
+
+    /// Copies as many bytes as there is room for, which must be there, from `start` on.
+    #[inline(always)]
+    fn copy_out(&self, start: usize, room: &mut [u8]) {
+        let from = &self.from(start)[..room.len()];
+        match (from, &mut *room) {
+            ([byte], [place]) => *place = *byte,
+            _ => room.copy_from_slice(from),
+        }
+    }
+
+    #[inline(always)]
+    fn drop_first(&mut self, count: usize) {
+        if count == self.len() {
+            // Starts again at the beginning of its memory, which is in the cache.
+            self.memory.clear();
+            self.read = 0;
+        } else {
+            self.read += count;
+        }
     }
 }
 
@@ -46,7 +171,7 @@ impl Buffer {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     buffers: VecDeque<Buffer>,
-    ring: VecDeque<u8>,
+    bytes: Bytes,
     /// SIOCINQ of a stream. Counted as the kernel does, not summed (OOB 9).
     pub(super) input: u32,
     /// Whether one of the buffers is the out-of-band mark.
@@ -82,13 +207,42 @@ impl Queue {
     #[inline]
     pub(super) fn push(&mut self, buffer: Buffer, source: &mut Source<'_, '_>) {
         debug_assert_eq!(buffer.skip, 0, "a new buffer is whole");
-        source.read_into(&mut self.ring, buffer.len as usize);
+        source.read_into(&mut self.bytes, buffer.len as usize);
         self.input += buffer.len;
         if buffer.urgent {
             self.clear_mark();
             self.marked = true;
         }
         self.buffers.push_back(buffer);
+    }
+
+    /// As [`Queue::push`], with bytes that lie in one piece.
+    #[inline(always)]
+    pub(super) fn push_plain(&mut self, buffer: Buffer, bytes: &[u8]) {
+        debug_assert!(buffer.is_plain() && buffer.len as usize == bytes.len());
+        self.bytes.push(bytes);
+        self.input += buffer.len;
+        self.buffers.push_back(buffer);
+    }
+
+    /// Takes the first buffer out, which is plain, and copies its first bytes.
+    #[inline(always)]
+    pub(super) fn pop_plain(&mut self, room: &mut [u8]) {
+        let Some(buffer) = self.buffers.pop_front() else {
+            panic!("a buffer that is received is in its queue");
+        };
+        self.bytes.copy_out(buffer.skip as usize, room);
+        self.bytes.drop_first(buffer.extent());
+        self.input -= buffer.len;
+    }
+
+    /// Reads the first bytes of the first buffer, which has more.
+    #[inline]
+    pub(super) fn read_plain(&mut self, room: &mut [u8]) {
+        let skip = self.buffers.front().map_or(0, |first| first.skip);
+        self.bytes.copy_out(skip as usize, room);
+        self.consume(room.len());
+        self.input -= room.len() as u32;
     }
 
     /// The mark becomes ordinary data.
@@ -112,7 +266,7 @@ impl Queue {
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Buffer> {
         let buffer = self.buffers.pop_front()?;
-        self.drop_bytes(buffer.extent());
+        self.bytes.drop_first(buffer.extent());
         if buffer.urgent {
             self.marked = false;
         }
@@ -122,7 +276,7 @@ impl Queue {
     /// Takes the last buffer out, which nobody has begun to read.
     pub(super) fn pop_newest(&mut self) -> Option<Buffer> {
         let buffer = self.buffers.pop_back()?;
-        self.ring.truncate(self.ring.len() - buffer.extent());
+        self.bytes.drop_last(buffer.extent());
         self.input -= buffer.len;
         Some(buffer)
     }
@@ -132,13 +286,13 @@ impl Queue {
         let Some(last) = self.buffers.len().checked_sub(1) else { return };
         let to = last - others.min(last);
         let (start, extent) = (self.extent(0, to), self.extent(last, last + 1));
-        self.ring.make_contiguous()[start..].rotate_right(extent);
+        self.bytes.from_mut(start).rotate_right(extent);
         let buffer = self.buffers.pop_back().expect("there is a last one");
         self.buffers.insert(to, buffer);
     }
 
-    /// Takes out a consumed out-of-band byte from before buffer `index`; its place in the ring goes
-    /// to that buffer (OOB 10).
+    /// Takes out a consumed out-of-band byte from before buffer `index`; its place among the
+    /// bytes goes to that buffer (OOB 10).
     pub(super) fn remove_placeholder_before(&mut self, index: usize) -> Option<Buffer> {
         let before = index.checked_sub(1)?;
         if self.buffers[before].len != 0 {
@@ -157,26 +311,17 @@ impl Queue {
         };
         let skip = std::mem::take(&mut buffer.skip);
         buffer.len -= count as u32;
-        self.drop_bytes(skip as usize + count);
+        self.bytes.drop_first(skip as usize + count);
     }
 
-    #[inline]
-    fn drop_bytes(&mut self, count: usize) {
-        if count == self.ring.len() {
-            // Starts again at the beginning of its memory, which is in the cache.
-            self.ring.clear();
-        } else if count > 0 {
-            self.ring.drain(..count);
-        }
-    }
-
-    /// How many bytes of the ring belong to the buffers `from..to`.
+    /// How many of the bytes belong to the buffers `from..to`.
     pub(super) fn extent(&self, from: usize, to: usize) -> usize {
         self.buffers.range(from..to).map(Buffer::extent).sum()
     }
 
     /// Copies `len` bytes of the buffer `index`, from its byte `skip` on. `start` is where that
-    /// buffer begins in the ring. EFAULT if not all could be written; those before the fault are.
+    /// buffer begins among the bytes. EFAULT if not all could be written; those before the fault
+    /// are.
     #[inline]
     pub(super) fn copy_out(
         &self,
@@ -186,22 +331,14 @@ impl Queue {
         sink: &mut Sink<'_, '_>,
     ) -> Result<(), Errno> {
         let start = start + self.buffers[index].skip as usize + skip;
-        let (front, back) = self.ring.as_slices();
-        let in_front = front.get(start..).unwrap_or(&[]);
-        if len <= in_front.len() {
-            return sink.write(&in_front[..len]);
-        }
-        let back_start = start.saturating_sub(front.len());
-        let rest = len - in_front.len();
-        sink.write(in_front)?;
-        sink.write(&back[back_start..back_start + rest])
+        sink.write(&self.bytes.from(start)[..len])
     }
 
-    /// Whether buffers, ring and mark agree; in words if not.
+    /// Whether buffers, bytes and mark agree; in words if not.
     pub(super) fn check(&self) -> Result<(), String> {
         let extent = self.extent(0, self.len());
-        if extent != self.ring.len() {
-            return Err(format!("buffers hold {extent} bytes, the ring {}", self.ring.len()));
+        if extent != self.bytes.len() {
+            return Err(format!("buffers hold {extent} bytes, there are {}", self.bytes.len()));
         }
         let marks = self.buffers.iter().filter(|buffer| buffer.urgent).count();
         if marks != usize::from(self.marked) {
@@ -266,14 +403,14 @@ impl<'a, 'b> Source<'a, 'b> {
 
     /// Reads `len` bytes, which must be readable.
     #[inline]
-    fn read_into(&mut self, ring: &mut VecDeque<u8>, len: usize) {
+    fn read_into(&mut self, to: &mut Bytes, len: usize) {
         let mut left = len;
         while left > 0 {
             let Some(Segment::Bytes(bytes)) = self.segments.first() else {
                 panic!("bytes are read only where they are readable");
             };
             let chunk = &bytes[self.offset..bytes.len().min(self.offset + left)];
-            ring.extend(chunk);
+            to.push(chunk);
             left -= chunk.len();
             self.offset += chunk.len();
             self.settle();

@@ -1,11 +1,9 @@
 //! listen, accept and connect for connections (LISTEN, CONNECT), connect for datagrams (DGCONN).
 
-use std::collections::VecDeque;
-
 use afunix::{Errno, SocketType};
 
 use super::call::{Caller, Cause, Destination, Stop, Waiting};
-use super::socket::{Bound, Shut, Socket, State, Switches};
+use super::socket::{Backlog, Shut, Socket, State, Switches};
 use super::{Part, SocketKey, Sockets, Touch, WaitReason};
 use crate::profile::Planted;
 use crate::wait::Tickets;
@@ -187,9 +185,7 @@ impl Sockets {
         server.netns = client.netns;
         server.switches =
             (server.switches - Switches::INHERITED) | (listening.switches & Switches::INHERITED);
-        server.bound = listening.bound.as_ref().map(|bound| {
-            Box::new(Bound { path: bound.path.clone(), inode: bound.inode, holds: false })
-        });
+        server.bound = listening.bound.clone();
         client.connect_to(end);
         // CONNECT 8: what listen recorded.
         client.peer_credentials = listening.peer_credentials;
@@ -245,11 +241,13 @@ impl Sockets {
     }
 
     /// One reference less to a socket that was somebody's peer.
+    #[inline]
     pub(super) fn let_go(&mut self, peer: SocketKey) {
-        if let Some(peer) = self.table.get_mut(peer) {
-            peer.pointed_at -= 1;
+        let Some(socket) = self.table.get_mut(peer) else { return };
+        socket.pointed_at -= 1;
+        if socket.dead && socket.pointed_at == 0 {
+            self.free_if_unused(peer);
         }
-        self.free_if_unused(peer);
     }
 
     /// What follows from no longer being connected to `old`.
@@ -288,6 +286,10 @@ impl Sockets {
 
     /// Empties a receive queue: memory goes back to the senders, files are dropped.
     pub(super) fn purge_queue(&mut self, tickets: &mut Tickets, key: SocketKey) {
+        if self.table[key].queue.is_empty() {
+            self.table[key].queue.input = 0;
+            return;
+        }
         while let Some(buffer) = self.table[key].queue.pop() {
             self.drop_files(key, &buffer);
             self.uncharge(tickets, buffer.from, buffer.charge);
@@ -296,7 +298,7 @@ impl Sockets {
     }
 
     /// Takes the connections out of a backlog.
-    pub(super) fn take_backlog(&mut self, key: SocketKey) -> VecDeque<SocketKey> {
+    pub(super) fn take_backlog(&mut self, key: SocketKey) -> Backlog {
         std::mem::take(&mut self.table[key].backlog)
     }
 }

@@ -56,11 +56,9 @@ impl Sockets {
     /// Files left the queue of `receiver`.
     pub(super) fn leave_flight(&mut self, receiver: SocketKey, user: u32, files: &[Attachment]) {
         self.watch.touch(Part::InFlight, Touch::Write);
+        // The entry stays when it is 0: whoever sent files once will send some again.
         if let Some(count) = self.in_flight_of_user.get_mut(&user) {
             *count -= files.len();
-            if *count == 0 {
-                self.in_flight_of_user.remove(&user);
-            }
         }
         let holder = self.holder(receiver);
         for socket in files.iter().filter_map(|file| file.socket) {
@@ -71,9 +69,9 @@ impl Sockets {
 
     /// The files of a buffer that nobody will receive.
     pub(super) fn drop_files(&mut self, receiver: SocketKey, buffer: &Buffer) {
-        if !buffer.files.is_empty() {
-            self.leave_flight(receiver, buffer.user, &buffer.files);
-            self.dropped.extend(&buffer.files);
+        if !buffer.files().is_empty() {
+            self.leave_flight(receiver, buffer.user(), buffer.files());
+            self.dropped.extend(buffer.files());
         }
     }
 
@@ -83,7 +81,7 @@ impl Sockets {
             return;
         }
         let buffers = self.table[accepted].queue.iter();
-        let files = buffers.flat_map(|buffer| &buffer.files);
+        let files = buffers.flat_map(Buffer::files);
         let carried = files.filter(|file| file.socket.is_some()).count() as u32;
         self.recount(listener, |listener| listener.carried -= carried);
         self.recount(accepted, |accepted| accepted.carried += carried);
@@ -112,6 +110,12 @@ impl Sockets {
         }
         self.flight.suspects += usize::from(suspect);
         self.flight.suspects -= usize::from(was_suspect);
+    }
+
+    /// Whether [`Sockets::collect`] has anything to look at.
+    #[inline]
+    pub fn may_have_cycles(&self) -> bool {
+        self.flight.suspects > 0
     }
 
     /// Collects the sockets in flight that nobody can reach any more: their queues are emptied into
@@ -166,8 +170,8 @@ impl Sockets {
         let mut edges = Vec::new();
         for holder in &self.flight.holders {
             let waiting = self.table[*holder].backlog.iter();
-            for receiver in std::iter::once(holder).chain(waiting) {
-                for file in self.table[*receiver].queue.iter().flat_map(|buffer| &buffer.files) {
+            for receiver in std::iter::once(*holder).chain(waiting) {
+                for file in self.table[receiver].queue.iter().flat_map(Buffer::files) {
                     let Some(socket) = file.socket else { continue };
                     let node = nodes.entry(socket).map(|node| {
                         *node.or_insert_with(|| {
@@ -190,8 +194,9 @@ impl Sockets {
     /// Empties the queue of a socket, or those of the connections in its backlog, which stay there.
     fn empty(&mut self, tickets: &mut Tickets, key: SocketKey) {
         self.purge_queue(tickets, key);
-        for index in 0..self.table[key].backlog.len() {
-            let connection = self.table[key].backlog[index];
+        let mut index = 0;
+        while let Some(connection) = self.table[key].backlog.get(index) {
+            index += 1;
             self.purge_queue(tickets, connection);
         }
     }

@@ -29,10 +29,15 @@ impl Profile {
     fn head_charge(&self, bytes: u32) -> u32 {
         let memory = &self.memory;
         let allocation = round_up(bytes, memory.align) + memory.tail;
+        if allocation <= memory.least {
+            // Most messages are small. `least` is a power of two itself.
+            return memory.buffer + memory.least;
+        }
         memory.buffer + allocation.max(memory.least).next_power_of_two()
     }
 
     /// MEM 3: the charge of a datagram or record. ENOBUFS if no memory can be that large (MEM 4).
+    #[inline]
     pub(super) fn datagram_charge(&self, bytes: usize) -> Result<u32, Errno> {
         let memory = &self.memory;
         const LARGEST_ALLOCATION: usize = 4 << 20;

@@ -36,6 +36,7 @@ mod readiness;
 mod receive;
 mod receive_stream;
 mod send;
+mod shortcut;
 mod shutdown;
 mod snapshot;
 mod socket;
@@ -211,6 +212,12 @@ impl Sockets {
         self.dropped.pop_front()
     }
 
+    /// Whether there is such a file.
+    #[inline]
+    pub fn any_dropped(&self) -> bool {
+        !self.dropped.is_empty()
+    }
+
     /// The socket of a key that the caller holds open.
     #[inline]
     fn own(&mut self, key: SocketKey) -> &mut Socket {
@@ -232,6 +239,7 @@ impl Sockets {
     }
 
     /// Frees a dead socket to which nothing refers any more.
+    #[inline]
     fn free_if_unused(&mut self, key: SocketKey) {
         let Some(socket) = self.table.get(key) else { return };
         if socket.dead && socket.send_memory == 0 && socket.pointed_at == 0 {

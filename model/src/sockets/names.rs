@@ -103,8 +103,7 @@ impl Sockets {
         let mut reported = Vec::with_capacity(path.len() + 1);
         reported.extend_from_slice(path);
         reported.push(0);
-        socket.bound =
-            Some(Box::new(Bound { path: reported.into(), inode: Some(inode), holds: true }));
+        socket.bind(Bound { path: reported.into(), inode: Some(inode) });
         let old = self.inodes.insert(inode, key);
         assert!(old.is_none(), "an inode is made anew for every bind");
         Ok(())
@@ -125,7 +124,7 @@ impl Sockets {
             return Err(Errno::ADDRINUSE);
         }
         names.insert(name.into(), key);
-        self.own(key).bound = Some(Box::new(Bound { path: name.into(), inode: None, holds: true }));
+        self.own(key).bind(Bound { path: name.into(), inode: None });
         Ok(())
     }
 
@@ -219,20 +218,27 @@ impl Sockets {
     }
 
     /// Gives up the name that a socket holds.
+    #[inline]
     pub(super) fn unbind(&mut self, key: SocketKey) {
         let socket = &mut self.table[key];
-        let Some(bound) = socket.bound.as_deref_mut().filter(|bound| bound.holds) else { return };
-        bound.holds = false;
+        if std::mem::take(&mut socket.holds_name)
+            && let Some(bound) = socket.bound.clone()
+        {
+            self.give_up(key, &bound);
+        }
+    }
+
+    fn give_up(&mut self, key: SocketKey, bound: &Bound) {
         if let Some(inode) = bound.inode {
             self.inodes.remove(&inode);
             self.watch.touch(Part::Inode(inode), Touch::Write);
             return;
         }
-        let (netns, kind, name) = (socket.netns, socket.kind, bound.path.clone());
-        let space = self.space(netns, kind);
-        self.touch_name(space, &name, Touch::Write);
+        let socket = &self.table[key];
+        let space = self.space(socket.netns, socket.kind);
+        self.touch_name(space, &bound.path, Touch::Write);
         if let Some(names) = self.abstract_names.get_mut(&space) {
-            names.remove(&name);
+            names.remove(&bound.path);
             if names.is_empty() {
                 self.abstract_names.remove(&space);
             }

@@ -85,14 +85,14 @@ impl Sockets {
         if count < whole {
             receiving.flags |= RecvFlags::TRUNC;
         }
-        receiving.credentials = Some(buffer.credentials);
-        (receiving.stamp, receiving.stamped) = (buffer.stamp, true);
+        receiving.credentials = Some(buffer.credentials());
+        (receiving.stamp, receiving.stamped) = (buffer.stamp(), true);
         let start = socket.queue.extent(0, index);
         let mut sink = Sink::new(into.data, 0);
         let copied = socket.queue.copy_out((index, start), skip, count, &mut sink);
         if peek {
             copied?;
-            receiving.files.extend_from_slice(&buffer.files);
+            receiving.files.extend_from_slice(buffer.files());
             receiving.peeked = true;
             self.table[key].peek_forward(count);
         } else {
@@ -156,7 +156,7 @@ impl Sockets {
     ) {
         let planted = self.profile.planted.contains(Planted::SHORT_READ_KEEPS_REST);
         let Some(buffer) = self.table[key].queue.get(0) else { panic!("a message that was found") };
-        let (len, files) = (buffer.len as usize, buffer.files.len());
+        let (len, files) = (buffer.len as usize, buffer.files().len());
         if delivered {
             if files > 0 {
                 self.take_files(key, receiving);

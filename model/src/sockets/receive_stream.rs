@@ -15,7 +15,7 @@ use crate::wait::Tickets;
 struct Place {
     /// The number of the buffer.
     index: usize,
-    /// Where that buffer begins in the ring.
+    /// Where that buffer begins among the queue's bytes.
     start: usize,
 }
 
@@ -195,8 +195,8 @@ impl Sockets {
         };
         match receiving.credentials {
             // SRECV 5: messages of different writers are not glued together.
-            Some(first) if first != buffer.credentials => return Ok(Next::Finished),
-            None if identifies => receiving.credentials = Some(buffer.credentials),
+            Some(first) if first != buffer.credentials() => return Ok(Next::Finished),
+            None if identifies => receiving.credentials = Some(buffer.credentials()),
             _ => {}
         }
         if read.want_name {
@@ -210,10 +210,10 @@ impl Sockets {
         if !read.peek {
             return Ok(self.consume(tickets, key, chunk, receiving));
         }
-        let has_files = !buffer.files.is_empty();
+        let has_files = !buffer.files().is_empty();
         if has_files {
             // SRECV 16: duplicated, and they stay.
-            receiving.files.extend_from_slice(&buffer.files);
+            receiving.files.extend_from_slice(buffer.files());
             receiving.peeked = true;
         }
         self.table[key].peek_forward(chunk);
@@ -237,7 +237,7 @@ impl Sockets {
         queue.consume(chunk);
         queue.input -= chunk as u32;
         let Some(buffer) = queue.get(0) else { panic!("the buffer that is read is the first") };
-        let (left, files) = (buffer.len, buffer.files.len());
+        let (left, files) = (buffer.len, buffer.files().len());
         if files > 0 {
             self.take_files(key, receiving);
         }
@@ -278,8 +278,7 @@ impl Sockets {
     /// The first buffer's files go to the reader.
     pub(super) fn take_files(&mut self, key: SocketKey, receiving: &mut Receiving) {
         let Some(buffer) = self.table[key].queue.get_mut(0) else { return };
-        let files = std::mem::take(&mut buffer.files);
-        let user = buffer.user;
+        let (user, files) = (buffer.user(), buffer.take_files());
         self.leave_flight(key, user, &files);
         receiving.files.extend(files);
     }
@@ -394,7 +393,7 @@ impl Sockets {
             socket.queue.clear_mark();
             socket.queue.input -= 1;
             if let Some(buffer) = socket.queue.get_mut(mark) {
-                // A placeholder stays: its byte lies in the ring until it goes.
+                // A placeholder stays: its byte stays with it until it goes.
                 buffer.skip += buffer.len;
                 buffer.len = 0;
             }

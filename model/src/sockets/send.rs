@@ -2,7 +2,7 @@
 
 use afunix::{Capabilities, Errno, SendFlags, SocketType};
 
-use super::buffer::{Buffer, NO_CREDENTIALS, Source};
+use super::buffer::{Buffer, NO_CREDENTIALS, Rider, Source};
 use super::call::{Caller, Cause, Outgoing, Parked, SendTo, Sending, Stop, Waiting};
 use super::memory::Size;
 use super::socket::{Shut, State, Switches};
@@ -11,7 +11,7 @@ use crate::profile::Planted;
 use crate::wait::Tickets;
 
 /// Bytes of SO_SNDBUF that a datagram may not use (MEM 4).
-const DATAGRAM_RESERVE: u32 = 32;
+pub(super) const DATAGRAM_RESERVE: u32 = 32;
 
 /// One message buffer about to be queued.
 struct Push {
@@ -469,25 +469,17 @@ impl Sockets {
             }
             None => NO_CREDENTIALS,
         };
-        let buffer = Buffer {
-            from,
-            len: size.bytes as u32,
-            skip: 0,
-            charge: size.charge,
-            credentials,
-            user: caller.uid.real,
-            urgent,
-            peeked: false,
-            stamp: receiver.stamp(caller.now),
-            files,
-        };
+        let stamp = receiver.stamp(caller.now);
+        let rider = Rider { credentials, user: caller.uid.real, stamp, files };
+        let mut buffer = Buffer::new(from, size.bytes as u32, size.charge).with(rider);
+        buffer.urgent = urgent;
         if self.watch.flowing {
-            let (bytes, files) = (size.bytes, buffer.files.len());
+            let (bytes, files) = (size.bytes, buffer.files().len());
             self.watch.flow(Flow::Queued { from, to, bytes, files });
         }
         self.watch.touch(Part::Receive(to), Touch::Write);
-        if !buffer.files.is_empty() {
-            self.enter_flight(to, caller.uid.real, &buffer.files);
+        if !buffer.files().is_empty() {
+            self.enter_flight(to, caller.uid.real, buffer.files());
         }
         let receiver = &mut self.table[to];
         receiver.queue.push(buffer, source);

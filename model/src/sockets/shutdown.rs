@@ -3,7 +3,7 @@
 use afunix::Errno;
 
 use super::buffer::Queue;
-use super::socket::{Rare, Shut, State};
+use super::socket::{Backlog, Rare, Shut, State};
 use super::{Flow, Part, SocketKey, Sockets, Touch};
 use crate::profile::Planted;
 use crate::wait::Tickets;
@@ -53,19 +53,14 @@ impl Sockets {
     /// The last close. Afterwards drain the dropped files, then [`Sockets::collect`] once.
     pub fn release(&mut self, tickets: &mut Tickets, key: SocketKey) {
         let backlog = self.close(tickets, key, false);
-        for connection in backlog {
+        for connection in backlog.iter() {
             self.close(tickets, connection, true);
         }
     }
 
     /// Closes one socket; returns the connections that waited at it. `in_backlog`: it was such a
     /// one, and its peer is reset whatever was read (SHUT 4).
-    fn close(
-        &mut self,
-        tickets: &mut Tickets,
-        key: SocketKey,
-        in_backlog: bool,
-    ) -> std::collections::VecDeque<SocketKey> {
+    fn close(&mut self, tickets: &mut Tickets, key: SocketKey, in_backlog: bool) -> Backlog {
         self.unbind(key);
         self.watch.touch(Part::State(key), Touch::Write);
         self.watch.touch(Part::Receive(key), Touch::Write);
@@ -88,9 +83,9 @@ impl Sockets {
         }
         self.purge_queue(tickets, key);
         let backlog = self.take_backlog(key);
-        for connection in &backlog {
-            self.table[*connection].listener = None;
-            self.carry_accepted(key, *connection);
+        for connection in backlog.iter() {
+            self.table[connection].listener = None;
+            self.carry_accepted(key, connection);
         }
         let socket = &mut self.table[key];
         debug_assert_eq!(socket.carried, 0, "an empty queue carries no socket");

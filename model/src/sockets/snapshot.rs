@@ -3,6 +3,7 @@
 use afunix::snapshot::{Queue, Socket as Shown, SocketKind, SocketState};
 use afunix::{Errno, SocketType};
 
+use super::buffer::Buffer;
 use super::socket::{Shut, Socket, State};
 use super::{Part, SocketKey, Sockets, Touch};
 
@@ -32,19 +33,19 @@ impl Sockets {
     /// How many files are in flight to a socket: to a listener, those for its backlog (OPT 8).
     pub fn files_in_flight_to(&mut self, key: SocketKey) -> usize {
         let backlog = self.table[key].backlog.iter();
-        let receivers: Vec<SocketKey> = std::iter::once(key).chain(backlog.copied()).collect();
+        let receivers: Vec<SocketKey> = std::iter::once(key).chain(backlog).collect();
         let mut files = 0;
         for receiver in receivers {
             self.watch.touch(Part::Receive(receiver), Touch::Read);
             let queue = &self.table[receiver].queue;
-            files += queue.iter().map(|buffer| buffer.files.len()).sum::<usize>();
+            files += queue.iter().map(|buffer| buffer.files().len()).sum::<usize>();
         }
         files
     }
 
     fn show(&self, socket: &Socket) -> Shown {
         let listens = socket.state == State::Listening;
-        let files = socket.queue.iter().flat_map(|buffer| &buffer.files);
+        let files = socket.queue.iter().flat_map(Buffer::files);
         let bytes: u64 = socket.queue.iter().map(|buffer| u64::from(buffer.len)).sum();
         Shown {
             id: socket.id,
@@ -65,7 +66,7 @@ impl Sockets {
             send_memory: u64::from(socket.send_memory),
             send_buffer: u64::from(socket.send_buffer),
             backlog: listens.then_some(socket.queue_limit),
-            pending: socket.backlog.iter().map(|key| self.table[*key].id).collect(),
+            pending: socket.backlog.iter().map(|key| self.table[key].id).collect(),
             in_flight: files.map(|file| file.file.0).collect(),
             inode: socket
                 .bound

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::time::Duration;
 
 use afunix::{Errno, SocketType, Ucred};
@@ -55,15 +56,13 @@ pub(super) enum State {
     Established,
 }
 
-/// What a socket is bound to.
-#[derive(Clone, Debug)]
+/// What a socket is bound to. Those that a listener's connections become share its name.
+#[derive(Debug)]
 pub(super) struct Bound {
     /// `sun_path` as getsockname reports it: a path with its NUL, or an abstract name.
     pub(super) path: Box<[u8]>,
     /// The inode of a path.
     pub(super) inode: Option<NameKey>,
-    /// Whether the name is this socket's own, or only its listener's (BIND 6).
-    pub(super) holds: bool,
 }
 
 /// What few sockets have.
@@ -94,6 +93,42 @@ pub(super) struct Stamping {
     pub(super) nanoseconds: bool,
     /// SO_TIMESTAMPING.
     pub(super) flags: u32,
+}
+
+/// Connections to be accepted, in the order of their coming. Few sockets have any.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Backlog(Option<Box<Connections>>);
+
+#[derive(Clone, Debug, Default)]
+struct Connections {
+    waiting: VecDeque<SocketKey>,
+}
+
+impl Backlog {
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |connections| connections.waiting.len())
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|connections| connections.waiting.is_empty())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = SocketKey> {
+        self.0.iter().flat_map(|connections| connections.waiting.iter().copied())
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<SocketKey> {
+        self.0.as_ref().and_then(|connections| connections.waiting.get(index).copied())
+    }
+
+    pub(super) fn push_back(&mut self, connection: SocketKey) {
+        self.0.get_or_insert_default().waiting.push_back(connection);
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<SocketKey> {
+        self.0.as_mut()?.waiting.pop_front()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -141,8 +176,10 @@ pub(super) struct Socket {
     pub(super) peer_credentials: Option<Ucred>,
     pub(super) queue: Queue,
     /// Connections to be accepted. Those are sockets, not message buffers.
-    pub(super) backlog: VecDeque<SocketKey>,
-    pub(super) bound: Option<Box<Bound>>,
+    pub(super) backlog: Backlog,
+    pub(super) bound: Option<Arc<Bound>>,
+    /// Whether the name is this socket's own, or only its listener's (BIND 6).
+    pub(super) holds_name: bool,
     pub(super) rare: Option<Box<Rare>>,
     pub(super) waiters: Option<Box<Waiters>>,
 }
@@ -174,8 +211,9 @@ impl Socket {
             peek_offset: -1,
             peer_credentials: None,
             queue: Queue::default(),
-            backlog: VecDeque::new(),
+            backlog: Backlog::default(),
             bound: None,
+            holds_name: false,
             rare: None,
             waiters: None,
         }
@@ -195,10 +233,16 @@ impl Socket {
         }
     }
 
+    pub(super) fn bind(&mut self, bound: Bound) {
+        self.bound = Some(Arc::new(bound));
+        self.holds_name = true;
+    }
+
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
 
+    #[inline]
     pub(super) fn alerts(&self) -> Option<&Alerts> {
         self.rare.as_ref()?.alerts.as_ref()
     }

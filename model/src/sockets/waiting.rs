@@ -31,6 +31,16 @@ pub(super) struct Waiters {
     relays: Vec<SocketKey>,
 }
 
+impl Waiters {
+    /// Whether nobody is enrolled; void tickets may still stand where it is not.
+    #[inline(never)]
+    pub(super) fn is_empty(&self) -> bool {
+        let Waiters { readers, receivers, writers, others, memory, peers, relays } = self;
+        let queues = [readers, receivers, writers, others, memory, peers];
+        relays.is_empty() && queues.into_iter().all(WaitQueue::is_empty)
+    }
+}
+
 /// What the arrival of a message buffer brings.
 const READING: Readiness =
     Readiness::IN.union(Readiness::PRI).union(Readiness::RDNORM).union(Readiness::RDBAND);
@@ -176,7 +186,11 @@ impl Sockets {
     }
 
     /// Shutdown or the peer's close: everyone looks again.
+    #[inline]
     pub(super) fn wake_state(&mut self, tickets: &mut Tickets, key: SocketKey) {
+        if self.waiters_of(key).is_none() {
+            return;
+        }
         let memory = self.memory_waiter_goes_on(key);
         let Some(waiters) = self.waiters_of(key) else { return };
         waiters.readers.wake_all(tickets, ANYTHING);
@@ -218,6 +232,7 @@ impl Sockets {
         }
     }
 
+    #[inline]
     fn waiters_of(&mut self, key: SocketKey) -> Option<&mut Waiters> {
         self.table.get_mut(key)?.waiters.as_deref_mut()
     }

@@ -6,5 +6,6 @@ mod load;
 mod machine;
 mod numbers;
 mod random;
+mod shortcuts;
 mod streams;
 mod support;

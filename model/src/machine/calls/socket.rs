@@ -26,9 +26,10 @@ impl Machine {
         let flags = Sockets::type_flags(kind)?;
         let kind = socket_type(domain, kind, protocol)?;
         self.sockets.room_for(1)?;
-        self.room(cx, 1)?;
+        let [number, _] = self.room(cx, 1)?;
         let socket = self.sockets.create(&caller(&self.processes, cx), kind);
-        Ok(self.install_socket(cx, socket, flags) as usize)
+        self.install_socket(cx, number, socket, flags);
+        Ok(number as usize)
     }
 
     /// socketpair(2).
@@ -46,8 +47,9 @@ impl Machine {
         let kind = socket_type(domain, kind, protocol)?;
         self.sockets.room_for(2)?;
         let (one, other) = self.sockets.pair(&caller(&self.processes, cx), kind);
-        self.install_socket(cx, one, flags);
-        self.install_socket(cx, other, flags);
+        for (number, socket) in fds.iter().zip([one, other]) {
+            self.install_socket(cx, *number, socket, flags);
+        }
         Ok(0)
     }
 
@@ -63,11 +65,14 @@ impl Machine {
         }
     }
 
-    /// A descriptor of a new socket; there is room for it.
-    fn install_socket(&mut self, cx: Cx, socket: SocketKey, flags: SocketFlags) -> i32 {
+    /// Lets a free number stand for a new socket.
+    fn install_socket(&mut self, cx: Cx, number: i32, socket: SocketKey, flags: SocketFlags) {
         let file = self.socket_file(cx, socket, flags);
         let cloexec = flags.contains(SocketFlags::CLOEXEC);
-        self.install(cx, file, cloexec).expect("there was room for the descriptor")
+        self.process_mut(cx).descriptors.put(number, Descriptor { file, cloexec });
+        self.files[file].references += 1;
+        self.touch(Object::Numbers(cx.pid), Access::Write);
+        self.touch(Object::Descriptor(cx.pid, number), Access::Write);
     }
 
     fn socket_file(&mut self, cx: Cx, socket: SocketKey, flags: SocketFlags) -> FileId {

@@ -1,0 +1,258 @@
+//! The short way of common calls is the general way: two machines, one without shortcuts, are
+//! driven through the same random calls, and hold the same down to the last field.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use afunix::control::ControlOut;
+use afunix::options::*;
+use afunix::{
+    Address, Call, NameOut, NameWant, RawName, Readiness, RecvFlags, SOCK_DGRAM, SOCK_SEQPACKET,
+    SOCK_STREAM, Segment, SegmentMut, SendFlags, Tid,
+};
+use afunix::{PollFd, call::Fcntl};
+use afunix_model::{Effect, Resume, Step, Ticket};
+
+use crate::numbers::{control, fd};
+use crate::support::{MAIN, Rig};
+
+/// Numbers of the sockets that are spoken to: three pairs, a bound receiver with two senders.
+const SOCKETS: std::ops::Range<i32> = 3..12;
+/// Calls of a run.
+const CALLS: usize = 400;
+
+/// One call: what is called, on which socket, how much, and how.
+#[derive(Clone, Copy, Debug)]
+struct Act {
+    what: u8,
+    number: i32,
+    len: usize,
+    how: u8,
+}
+
+/// Numbers out of a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) as usize % end
+    }
+
+    /// `mood` is how many of ten calls on a socket send; the others receive.
+    fn act(&mut self, mood: usize) -> Act {
+        let len = match self.below(16) {
+            0 => 0,
+            1..9 => 1 + self.below(4),
+            9..14 => self.below(300),
+            14 => self.below(5000),
+            _ => self.below(30_000),
+        };
+        let number = SOCKETS.start + self.below(SOCKETS.len()) as i32;
+        let what = match self.below(100) {
+            0..80 if self.below(10) < mood => self.below(40),
+            0..80 => 40 + self.below(40),
+            disturbing => disturbing,
+        };
+        Act { what: what as u8, number, len, how: self.below(256) as u8 }
+    }
+}
+
+/// The same machine twice, the second without shortcuts.
+struct Twins {
+    rigs: [Rig; 2],
+    waiting: BTreeMap<Tid, (Act, Ticket)>,
+}
+
+impl Twins {
+    fn new() -> Twins {
+        let mut rig = Rig::new();
+        rig.machine.track(false);
+        for kind in [SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET] {
+            rig.pair(MAIN, kind);
+        }
+        let [receiver, one, two] = [(); 3].map(|()| rig.socket(MAIN, SOCK_DGRAM));
+        rig.bind(MAIN, receiver, "/tmp/receiver").expect("a free name");
+        for sender in [one, two] {
+            rig.connect(MAIN, sender, "/tmp/receiver").expect("it is there");
+        }
+        assert_eq!(two + 1, SOCKETS.end, "every socket is spoken to");
+        rig.machine.start_thread(rig.pid(MAIN), "second");
+        rig.drain();
+        let mut other = rig.clone();
+        other.machine.allow_shortcuts(false);
+        Twins { rigs: [rig, other], waiting: BTreeMap::new() }
+    }
+
+    fn act(&mut self, tid: Tid, act: Act) {
+        match self.waiting.get(&tid).copied() {
+            None => self.step(tid, act, Resume::First),
+            Some((old, ticket)) if act.how < 32 => {
+                self.step(tid, old, Resume::Interrupted(ticket));
+            }
+            Some((_, ticket)) if act.how < 64 => {
+                for rig in &mut self.rigs {
+                    rig.machine.cancel(ticket);
+                    rig.drain();
+                }
+                self.waiting.remove(&tid);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn step(&mut self, tid: Tid, act: Act, resume: Resume) {
+        let [short, full] = self.rigs.each_mut().map(|rig| perform(rig, tid, act, resume));
+        assert_eq!(short, full, "{act:?}");
+        self.waiting.remove(&tid);
+        if let Step::Blocked { ticket, .. } = short.0 {
+            self.waiting.insert(tid, (act, ticket));
+        }
+        let [effects, others] = self.rigs.each_mut().map(|rig| std::mem::take(&mut rig.effects));
+        assert_eq!(effects, others, "{act:?}");
+        for effect in effects {
+            let Effect::Woken(ticket) = effect else { continue };
+            let found = self.waiting.iter().find(|(_, (_, waits))| *waits == ticket);
+            if let Some((tid, (act, _))) = found.map(|(tid, waits)| (*tid, *waits)) {
+                self.step(tid, act, Resume::Woken(ticket));
+            }
+        }
+    }
+
+    /// Whether the machines are the same in every field.
+    fn compare(&mut self) {
+        self.rigs[0].machine.allow_shortcuts(false);
+        let [short, full] = self.rigs.each_ref().map(|rig| format!("{:?}", rig.machine));
+        self.rigs[0].machine.allow_shortcuts(true);
+        assert!(short == full, "the machines differ:\n{short}\n{full}");
+    }
+}
+
+/// One call with its own memory: the step, and what it wrote.
+fn perform(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) {
+    let Act { what, number, len, how } = act;
+    let (socket, mut bytes) = (fd(number), vec![how; len]);
+    let mut name = NameOut::nothing();
+    let step = match what {
+        0..20 => {
+            let data = Segment::Bytes(&bytes);
+            rig.step(tid, &mut Call::Write { fd: socket, data, progress: 0 }, resume)
+        }
+        20..40 => {
+            let flags = [0, 0x40, 0x4000, 0x4040, 0x80, 1][usize::from(how) % 6];
+            let flags = SendFlags::from_bits_retain(flags);
+            let (data, name) = (Segment::Bytes(&bytes), RawName::Null { len: i32::from(how % 2) });
+            let mut call = Call::Sendto { fd: socket, data, flags, name, progress: 0 };
+            rig.step(tid, &mut call, resume)
+        }
+        40..60 => {
+            let data = SegmentMut::Bytes(&mut bytes);
+            rig.step(tid, &mut Call::Read { fd: socket, data, progress: 0 }, resume)
+        }
+        60..80 => {
+            let flags = [0x40, 0x40, 0, 0x42, 0x41, 0x60, 0x140, 0x40][usize::from(how) % 8];
+            let flags = RecvFlags::from_bits_retain(flags);
+            if how & 0x30 == 0 {
+                name = NameOut::with(NameWant::Buffer { len: 40 });
+            }
+            let data = SegmentMut::Bytes(&mut bytes);
+            let mut call = Call::Recvfrom { fd: socket, data, flags, name: &mut name, progress: 0 };
+            rig.step(tid, &mut call, resume)
+        }
+        _ => return disturb(rig, tid, act, resume),
+    };
+    (step, format!("{bytes:?} {name:?}"))
+}
+
+/// A call after which the short way may be closed, or open again.
+fn disturb(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) {
+    let Act { what, number, len, how } = act;
+    let (socket, mut bytes, mut space) = (fd(number), vec![how; len.min(100)], [0; 64]);
+    let mut control_out = ControlOut::new(&mut space);
+    let mut flags_out = RecvFlags::empty();
+    let step = match what {
+        80..84 => {
+            let mut rights = Vec::new();
+            afunix::control::push_message(&mut rights, 1, 1, &number.to_ne_bytes());
+            let control = control(if how < 128 { &rights } else { &[] });
+            let (name, data) = (RawName::NONE, &[Segment::Bytes(&bytes)]);
+            let flags = SendFlags::DONTWAIT;
+            let mut call = Call::Sendmsg { fd: socket, name, data, control, flags, progress: 0 };
+            rig.step(tid, &mut call, resume)
+        }
+        84..88 => {
+            let mut call = Call::Recvmsg {
+                fd: socket,
+                name: &mut NameOut::nothing(),
+                data: &mut [SegmentMut::Bytes(&mut bytes)],
+                control: &mut control_out,
+                flags: RecvFlags::DONTWAIT,
+                flags_out: &mut flags_out,
+                progress: 0,
+            };
+            rig.step(tid, &mut call, resume)
+        }
+        88..92 => {
+            let mut polled = [PollFd::new(socket, Readiness::IN | Readiness::OUT)];
+            if how % 2 == 0 {
+                polled = [PollFd::new(socket, Readiness::PRI)];
+            }
+            rig.step(tid, &mut Call::Poll { fds: &mut polled, timeout: None, mask: None }, resume)
+        }
+        92..97 => {
+            let options = [
+                (SO_PASSCRED, 0..2),
+                (SO_TIMESTAMP, 0..2),
+                (SO_RCVLOWAT, 1..40),
+                (SO_SNDBUF, 2304..20_000),
+                (SO_PEEK_OFF, -1..3),
+                (SO_OOBINLINE, 0..2),
+            ];
+            let (option, range) = options[usize::from(how) % options.len()].clone();
+            let value: i32 = range.start + len as i32 % (range.end - range.start);
+            let (level, value) = (SOL_SOCKET, &value.to_ne_bytes()[..]);
+            rig.step(tid, &mut Call::Setsockopt { fd: socket, level, option, value }, resume)
+        }
+        97 | 98 if how < 64 => {
+            let receiver = Address::path("/tmp/receiver").expect("a path").to_bytes();
+            let name = [&[0, 0], &[1, 0], &receiver[..], &receiver[..]][usize::from(how) % 4];
+            rig.step(tid, &mut Call::Connect { fd: socket, name: RawName::Bytes(name) }, resume)
+        }
+        97 | 98 if how < 80 => rig.step(tid, &mut Call::Shutdown { fd: socket, how: 1 }, resume),
+        97 | 98 if how < 160 => rig.step(tid, &mut Call::Close { fd: socket }, resume),
+        97 | 98 if how < 200 => {
+            let (kind, mut fds) = ([1, 2, 5][usize::from(how) % 3], [0; 2]);
+            let mut call = Call::Socketpair { domain: 1, kind, protocol: 0, fds: &mut fds };
+            rig.step(tid, &mut call, resume)
+        }
+        _ => {
+            // O_NONBLOCK, O_ASYNC.
+            let command = Fcntl::Setfl([0o4000, 0, 0, 0o20000][usize::from(how) % 4]);
+            rig.step(tid, &mut Call::Fcntl { fd: socket, command }, resume)
+        }
+    };
+    let written = control_out.len;
+    (step, format!("{bytes:?} {flags_out:?} {:?}", &space[..written]))
+}
+
+#[test]
+fn the_short_way_is_the_general_way() {
+    for seed in 1..50 {
+        let mut dice = Dice(0x9E37_79B9_7F4A_7C15 + seed);
+        let mood = 3 + dice.below(5);
+        let mut twins = Twins::new();
+        for call in 0..CALLS {
+            let tid = Tid(1 + i32::from(dice.below(4) == 0));
+            for rig in &mut twins.rigs {
+                rig.now += Duration::from_millis(1);
+            }
+            twins.act(tid, dice.act(mood));
+            if call % 16 == 0 {
+                twins.compare();
+            }
+        }
+        twins.compare();
+    }
+}
