@@ -175,7 +175,8 @@ const UNSAFE: &[&str] = &[
     "emulator/tests/loom.rs",
     "model/tests/model/numbers.rs",
     "sim/tests/orders/programs.rs",
-    "benches/ratios.rs",
+    "benches/scale.rs",
+    "benches/support/",
     "model/benches/machine.rs",
 ];
 
