@@ -10,6 +10,7 @@ mod files;
 mod messages;
 mod situations;
 mod waiting;
+mod watching;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -132,6 +133,8 @@ struct Maker<'r> {
     stranger: u32,
     /// Slots that the present situation is about.
     focus: Vec<u16>,
+    /// The slot of the last epoll that was made.
+    epoll: Option<u16>,
     /// How far below the program's directory each process's working directory is.
     depths: Vec<usize>,
     state: State<'r>,
@@ -161,6 +164,7 @@ impl<'r> Maker<'r> {
             is_root: user == 0,
             stranger: STRANGERS.start + 2 * (number % span) as u32,
             focus: Vec::new(),
+            epoll: None,
             depths: vec![0; 8],
             state: State::new(here.profile.clone(), &program, prefix, user),
             program,
@@ -338,6 +342,7 @@ fn off_the_console(mut request: Request) -> Request {
         | Request::Fstat { fd }
         | Request::Getdents { fd }
         | Request::Fchmod { fd, .. }
+        | Request::EpollWait { fd, .. }
             if *fd == Slot::Console =>
         {
             *fd = Slot::Negative;

@@ -13,7 +13,7 @@ use afunix_model::profile::Profile;
 
 use super::answer::{Answer, Tag};
 use super::coverage::{Before, Role};
-use super::perform::{ASKED, ENTRY, Side, look, made, perform};
+use super::perform::{ENTRY, Side, look, made, perform};
 use super::program::{CARGO_FILE, Program, Request, Slot};
 use super::waiting::Waits;
 use crate::raw::fd;
@@ -42,7 +42,6 @@ pub(super) struct Fact {
     pub(super) slot: u16,
     /// The socket's type; 0 if it is none.
     pub(super) kind: i32,
-    pub(super) readiness: i16,
     pub(super) bound: bool,
     pub(super) listening: bool,
     pub(super) connected: bool,
@@ -51,7 +50,7 @@ pub(super) struct Fact {
 
 impl Fact {
     /// The same, for what a run has covered.
-    fn before(&self) -> Before {
+    fn before(&self, readiness: i16) -> Before {
         let role = match self {
             Fact { kind: 0, .. } => Role::None,
             Fact { listening: true, .. } => Role::Listening,
@@ -59,7 +58,7 @@ impl Fact {
             Fact { bound: true, .. } => Role::Bound,
             _ => Role::Fresh,
         };
-        Before { kind: self.kind, role, readiness: self.readiness }
+        Before { kind: self.kind, role, readiness }
     }
 }
 
@@ -117,10 +116,8 @@ pub(super) struct State<'a> {
     slots: Vec<BTreeMap<u16, i32>>,
     /// The last slot for each number, per process.
     by_number: Vec<BTreeMap<i32, u16>>,
-    /// How many descriptors are open after a process's last step.
-    open: Vec<usize>,
-    /// One more than the highest number that is open after a process's last step.
-    highest: Vec<usize>,
+    /// What each process had open after its last step: [`Tag::After`].
+    last: Vec<Vec<u8>>,
     /// Index of the process that acts.
     pub(super) process: usize,
     cargo: i32,
@@ -137,8 +134,7 @@ impl<'a> State<'a> {
             processes: vec![(Pid(1), Tid(1))],
             slots: vec![BTreeMap::new()],
             by_number: vec![BTreeMap::new()],
-            open: vec![0],
-            highest: vec![3],
+            last: vec![Vec::new()],
             process: 0,
             cargo: program.cargo,
             prefix,
@@ -165,8 +161,7 @@ impl<'a> State<'a> {
             self.processes.push(child);
             self.slots.push(self.slots[0].clone());
             self.by_number.push(self.by_number[0].clone());
-            self.open.push(self.open[0]);
-            self.highest.push(self.highest[0]);
+            self.last.push(self.last[0].clone());
         }
     }
 
@@ -193,9 +188,7 @@ impl<'a> State<'a> {
         let numbers = self.numbers.clone();
         look(self, &mut answer, (!looks_around).then_some(&touched));
         let after = answer.field(Tag::After).unwrap_or(&[]);
-        self.open[self.process] = after.len() / ENTRY;
-        let last = after.chunks_exact(ENTRY).next_back();
-        self.highest[self.process] = last.map_or(3, |entry| usize::from(entry[0]) + 1);
+        after.clone_into(&mut self.last[self.process]);
         Some(Done { numbers, answer, before })
     }
 
@@ -203,7 +196,10 @@ impl<'a> State<'a> {
         let mut first = None;
         request.clone().each_slot(&mut |slot| first = first.or(Some(*slot)));
         let number = first.map_or(-1, |slot| self.find(slot));
-        self.fact(number, 0).map_or(Before::default(), |fact| fact.before())
+        let last = self.last[self.process].chunks_exact(ENTRY);
+        let mut entry = last.filter(|entry| i32::from(entry[0]) == number);
+        let readiness = entry.next().map_or(0, |entry| i16::from_ne_bytes([entry[1], entry[2]]));
+        self.fact(number, 0).map_or(Before::default(), |fact| fact.before(readiness))
     }
 
     /// Enters the descriptors that a request of the acting process made; tells their numbers.
@@ -218,7 +214,7 @@ impl<'a> State<'a> {
 
     /// How many descriptors the acting process had open after its last step.
     pub(super) fn open(&self) -> usize {
-        self.open[self.process]
+        self.last[self.process].len() / ENTRY
     }
 
     fn find(&self, slot: Slot) -> i32 {
@@ -231,7 +227,8 @@ impl<'a> State<'a> {
 
     /// One more than the highest number that the acting process had open after its last step.
     pub(super) fn highest(&self) -> usize {
-        self.highest[self.process]
+        let last = self.last[self.process].chunks_exact(ENTRY).next_back();
+        last.map_or(3, |entry| usize::from(entry[0]) + 1)
     }
 
     /// The numbers that the acting process was given, in order, each with the last slot for it.
@@ -253,10 +250,10 @@ impl<'a> State<'a> {
         fact.connected = connected == Some(Ok(0));
         self.call(&mut Call::Getsockname { fd, name: &mut name })?.ok()?;
         fact.bound = name.written().len() > 2;
-        let mut fds = [PollFd::new(fd, ASKED)];
+        // Not OUT: asking for that has the socket told of room in its peer's queue (POLL 2).
+        let mut fds = [PollFd::new(fd, Readiness::IN)];
         self.call(&mut Call::Poll { fds: &mut fds, timeout: Some(Duration::ZERO), mask: None })?
             .ok()?;
-        fact.readiness = fds[0].revents.bits();
         fact.readable = fds[0].revents.contains(Readiness::IN);
         Some(fact)
     }

@@ -1,6 +1,7 @@
 //! Performing a request: the same code on both sides, so that a difference is one of the calls.
 
 mod message;
+mod others;
 
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(super) const NOT_ASKED: i32 = i32::MIN;
 /// What poll says of a file that is no socket.
 const PLAIN_FILE: i16 = 0x145;
 /// What poll is asked for.
-pub(super) const ASKED: Readiness = Readiness::from_bits_retain(0x23c7);
+const ASKED: Readiness = Readiness::from_bits_retain(0x23c7);
 
 /// Where a request is performed.
 pub(super) trait Side {
@@ -58,6 +59,16 @@ pub(super) fn perform(side: &mut dyn Side, request: &Request) -> Option<Answer> 
             let timeout = timeout.map(Duration::from_millis);
             receive_many(side, *fd, messages, *flags, timeout, &mut answer)?
         }
+        Request::EpollCreate { .. }
+        | Request::EpollCtl { .. }
+        | Request::EpollWait { .. }
+        | Request::Select { .. }
+        | Request::Readlink { .. }
+        | Request::Identity(_)
+        | Request::Mount { .. }
+        | Request::Umount { .. }
+        | Request::Detach
+        | Request::Chroot { .. } => others::perform(side, request, &mut answer)?,
         Request::Path { path, call } => by_path(side, path, *call, &mut answer)?,
         _ => simple(side, request, &mut answer)?,
     };
@@ -90,6 +101,7 @@ pub(super) fn made(request: &Request, answer: &Answer) -> Vec<(u16, i32)> {
         | Request::Socket { into, .. }
         | Request::Accept { into, .. }
         | Request::Eventfd { into, .. }
+        | Request::EpollCreate { into, .. }
         | Request::Dup { into, .. }
         | Request::Dup2 { into, .. }
         | Request::Dup3 { into, .. }

@@ -138,6 +138,18 @@ pub enum PathCall {
     Lstat,
 }
 
+/// Who a process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Real, effective, saved.
+    Resuid([u32; 3]),
+    /// Real, effective, saved.
+    Resgid([u32; 3]),
+    Fsuid(u32),
+    Fsgid(u32),
+    Groups(Vec<u32>),
+}
+
 /// A call, with slots for descriptors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -231,6 +243,45 @@ pub enum Request {
         count: u32,
         flags: i32,
         into: u16,
+    },
+    EpollCreate {
+        flags: i32,
+        into: u16,
+    },
+    /// The event's data is the target's number; without `events` the pointer is null.
+    EpollCtl {
+        fd: Slot,
+        op: i32,
+        target: Slot,
+        events: Option<u32>,
+    },
+    /// Memory that cannot be written if `room` is negative.
+    EpollWait {
+        fd: Slot,
+        room: i32,
+    },
+    /// Slots to be read from, to be written to, and for what is exceptional.
+    Select {
+        nfds: i32,
+        sets: [Option<Vec<Slot>>; 3],
+    },
+    Readlink {
+        path: &'static str,
+        len: usize,
+    },
+    Identity(Identity),
+    /// Mounts a tmpfs that nobody else sees: unshare and mount.
+    Mount {
+        path: &'static str,
+        flags: u64,
+    },
+    Umount {
+        path: &'static str,
+    },
+    /// A network namespace of its own.
+    Detach,
+    Chroot {
+        path: &'static str,
     },
     Close {
         fd: Slot,
@@ -395,6 +446,20 @@ impl Request {
             Request::ReceiveMany { .. } => "recvmmsg",
             Request::Pipe { .. } => "pipe2",
             Request::Eventfd { .. } => "eventfd2",
+            Request::EpollCreate { .. } => "epoll_create1",
+            Request::EpollCtl { .. } => "epoll_ctl",
+            Request::EpollWait { .. } => "epoll_pwait2",
+            Request::Select { .. } => "pselect6",
+            Request::Readlink { .. } => "readlink",
+            Request::Identity(Identity::Resuid(_)) => "setresuid",
+            Request::Identity(Identity::Resgid(_)) => "setresgid",
+            Request::Identity(Identity::Fsuid(_)) => "setfsuid",
+            Request::Identity(Identity::Fsgid(_)) => "setfsgid",
+            Request::Identity(Identity::Groups(_)) => "setgroups",
+            Request::Mount { .. } => "mount",
+            Request::Umount { .. } => "umount2",
+            Request::Detach => "unshare",
+            Request::Chroot { .. } => "chroot",
             Request::Close { .. } => "close",
             Request::Dup { .. } => "dup",
             Request::Dup2 { .. } => "dup2",
@@ -411,7 +476,7 @@ impl Request {
             Request::Path { call, .. } => call.name(),
             Request::Umask { .. } => "umask",
             Request::Limit { .. } => "prlimit",
-            Request::Become { .. } => "setresuid",
+            Request::Become { .. } => "setids",
             Request::Interrupt { .. } => "tgkill",
             Request::Pass => "(time)",
         }
@@ -448,6 +513,11 @@ impl Request {
                     message.control.iter_mut().for_each(|control| control.each_slot(each));
                 }
             }
+            Request::EpollCtl { fd, target, .. } => {
+                each(fd);
+                each(target);
+            }
+            Request::Select { sets, .. } => sets.iter_mut().flatten().flatten().for_each(each),
             Request::Poll { fds, .. } => fds.iter_mut().for_each(|(slot, _)| each(slot)),
             Request::Listen { fd, .. }
             | Request::Accept { fd, .. }
@@ -459,6 +529,7 @@ impl Request {
             | Request::Receive { fd, .. }
             | Request::ReceiveMany { fd, .. }
             | Request::Getdents { fd }
+            | Request::EpollWait { fd, .. }
             | Request::Close { fd }
             | Request::Dup { fd, .. }
             | Request::Fcntl { fd, .. }
@@ -468,6 +539,13 @@ impl Request {
             | Request::Fchmod { fd, .. } => each(fd),
             Request::Socket { .. }
             | Request::Socketpair { .. }
+            | Request::EpollCreate { .. }
+            | Request::Readlink { .. }
+            | Request::Identity(_)
+            | Request::Mount { .. }
+            | Request::Umount { .. }
+            | Request::Detach
+            | Request::Chroot { .. }
             | Request::Pipe { .. }
             | Request::Eventfd { .. }
             | Request::Chdir { .. }

@@ -17,7 +17,7 @@ impl Maker<'_> {
             let fd = self.any();
             self.add(Request::Close { fd });
         }
-        match self.below(112) {
+        match self.below(121) {
             0..=3 => {
                 let kind = self.socket_kind();
                 let into = self.slot();
@@ -81,6 +81,10 @@ impl Maker<'_> {
                 let descriptors = self.pick(&[TABLE, TABLE, 3, 8, 12, 16]);
                 self.add(Request::Limit { descriptors });
             }
+            102..=104 => self.watch(),
+            105 => self.select(),
+            106 if self.one_in(3) => self.identity(),
+            107 => self.view(),
             _ => self.files(),
         }
     }

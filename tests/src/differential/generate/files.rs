@@ -61,7 +61,7 @@ impl Maker<'_> {
     }
 
     /// Down into a directory, or up again, never above the program's own.
-    fn change_directory(&mut self) {
+    pub(super) fn change_directory(&mut self) {
         let up = self.depths[self.process] > 0 && self.one_in(2);
         let path = if up { ".." } else { self.pick(&["d", "d", ".", "d/..", "no", "f0", "s0"]) };
         if self.add(Request::Chdir { path }) {
