@@ -44,7 +44,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Problem> {
             eprintln!("{rate:.0} calls a second");
             match args.json {
                 true => print(&format!("{}\n", as_json(&summary, seed)))?,
-                false => print(&format!("no divergence, seed {seed}: {summary}"))?,
+                false => print(&format!("no divergence: seed {seed}, {summary}"))?,
             }
             if stop.load(Ordering::Relaxed) {
                 eprintln!("stopped by Ctrl-C");

@@ -78,6 +78,13 @@ fn pidfd_that_nobody_is_told_of<H: Host>(h: &H) {
         assert_eq!(recvmmsg(h, b, (1, 9), Some(0), flags, None), Err(Errno::FAULT));
         assert_eq!(dup(h, a), Ok(free + made), "type {kind}");
     }
+    // A peek of nothing that goes on to the mark.
+    let (a, b) = told(h, STREAM);
+    send(h, a, b"xy", OOB).unwrap();
+    let free = dup(h, a).unwrap();
+    close(h, free).unwrap();
+    assert_eq!(recvmsg(h, b, 0, 64, PEEK | DONTWAIT), Err(Errno::AGAIN));
+    assert_eq!(dup(h, a), Ok(free + 1));
 }
 
 fn pidfd_needs_room<H: Host>(h: &H) {
