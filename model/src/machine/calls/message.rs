@@ -197,8 +197,8 @@ impl Machine {
             Err(Stop::Error(errno)) => {
                 let is_stream = self.sockets.kind(socket) == SocketType::Stream;
                 match receipt.header {
-                    // RCMSG 3: a stream goes on to tell of the sender, if it came to know one. Nobody
-                    // learns of it, but a pidfd is made.
+                    // RCMSG 3: a stream goes on to tell of the sender, if it came to know one.
+                    // Nobody learns of it, but a pidfd is made.
                     Some((control, _)) if is_stream => {
                         let len = control.len;
                         self.write_control(cx, socket, receiving, control, receipt.flags);
