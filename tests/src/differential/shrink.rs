@@ -1,6 +1,8 @@
 //! Shrinking a program that diverges, as long as it still shows the same difference.
 
-use super::program::{Control, Name, Piece, Program, ReceiveBy, Request, Room, SendBy, Slot, Step};
+use super::program::{
+    Control, Message, Name, Piece, Place, Program, ReceiveBy, Request, Room, SendBy, Slot, Step,
+};
 use super::{Found, Runner};
 
 /// Programs that shrinking may run.
@@ -272,13 +274,32 @@ fn simpler(step: &Step) -> Vec<Step> {
             let (kind, into) = (*kind & 0xf, *into);
             offer(Request::Socketpair { domain: 1, kind, protocol: 0, into });
         }
+        Request::SendMany { fd, messages, flags } => {
+            let (fd, flags) = (*fd, *flags);
+            if let [Message { name, data, control }] = &messages[..] {
+                let (by, data) = (SendBy::Sendmsg(name.clone(), control.clone()), data.clone());
+                offer(Request::Send { fd, by, data, flags });
+            }
+            for messages in without_each(messages) {
+                offer(Request::SendMany { fd, messages, flags });
+            }
+        }
+        Request::ReceiveMany { fd, messages, flags, timeout, into } => {
+            let (fd, flags, timeout, into) = (*fd, *flags, *timeout, *into);
+            if let [Place { want, data, room }] = &messages[..] {
+                let (by, data) = (ReceiveBy::Recvmsg(*want, *room), data.clone());
+                offer(Request::Receive { fd, by, data, flags, into });
+            }
+            for messages in without_each(messages) {
+                offer(Request::ReceiveMany { fd, messages, flags, timeout, into });
+            }
+        }
+        Request::Listen { fd, .. } => offer(Request::Listen { fd: *fd, backlog: 0 }),
         Request::Bind { fd, .. } => offer(Request::Bind { fd: *fd, name: Name::Abstract(0) }),
         Request::Connect { fd, .. } => offer(Request::Connect { fd: *fd, name: Name::Abstract(0) }),
         Request::Poll { fds, timeout } => {
-            for index in 0..fds.len() {
-                let mut fewer = fds.clone();
-                fewer.remove(index);
-                offer(Request::Poll { fds: fewer, timeout: *timeout });
+            for fds in without_each(fds) {
+                offer(Request::Poll { fds, timeout: *timeout });
             }
         }
         _ => {}
@@ -286,14 +307,18 @@ fn simpler(step: &Step) -> Vec<Step> {
     all
 }
 
+/// The list without each of its items in turn.
+fn without_each<T: Clone>(items: &[T]) -> Vec<Vec<T>> {
+    let without = |index: usize| [&items[..index], &items[index + 1..]].concat();
+    (0..items.len()).map(without).collect()
+}
+
 fn simpler_send(by: &SendBy) -> Vec<SendBy> {
     let mut all = Vec::new();
     match by {
         SendBy::Sendmsg(name, control) => {
             all.push(SendBy::Sendto(name.clone()));
-            for index in 0..control.len() {
-                let mut fewer = control.clone();
-                fewer.remove(index);
+            for fewer in without_each(control) {
                 all.push(SendBy::Sendmsg(name.clone(), fewer));
             }
             for (index, message) in control.iter().enumerate() {

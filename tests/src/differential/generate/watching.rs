@@ -49,8 +49,12 @@ impl Maker<'_> {
         self.add(Request::Select { nfds, sets });
     }
 
-    /// Real, effective and saved ids, and those for files.
+    /// Real, effective and saved ids, and those for files. They are those of a thread: left alone
+    /// where there are several.
     pub(super) fn identity(&mut self) {
+        if self.state.waits.is_some() {
+            return;
+        }
         let ids = [0, self.stranger, self.stranger + 1, COMMON, u32::MAX, u32::MAX];
         let three = [(); 3].map(|()| self.pick(&ids));
         let one = self.pick(&ids);
@@ -67,7 +71,7 @@ impl Maker<'_> {
 
     /// What the process sees of files and names.
     pub(super) fn view(&mut self) {
-        if self.one_in(2) {
+        if self.state.waits.is_some() || self.one_in(2) {
             let path = self.pick(&["l0", "l1", "f0", "d", "no/l", "s0"]);
             let len = self.pick(&[1, 2, 100, 0]);
             self.add(Request::Readlink { path, len });
