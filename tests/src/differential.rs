@@ -16,6 +16,7 @@ mod answer;
 mod batch;
 mod compare;
 mod coverage;
+mod fuzz;
 mod generate;
 mod here;
 mod kernel;
@@ -36,6 +37,7 @@ use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
 
 pub use coverage::{Coverage, Missing};
+pub use fuzz::Fuzzer;
 use here::Here;
 pub use program::Program;
 pub use summary::Summary;
