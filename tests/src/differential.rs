@@ -234,6 +234,7 @@ impl Runner {
         summary.steps += ran.counts.steps;
         summary.waits.add(&ran.counts);
         let found = ran.found().cloned();
+        summary.coverage.merge(ran.coverage);
         // What wakes in the middle of another's call may see more than the model can tell.
         for _ in 1..STEADY {
             if found.is_some() && self.run(program)?.is_none() {

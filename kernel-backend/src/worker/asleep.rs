@@ -82,6 +82,8 @@ fn name_of(number: i64) -> Option<&'static str> {
         #[cfg(target_arch = "x86_64")]
         libc::SYS_poll => "poll",
         libc::SYS_ppoll => "poll",
+        libc::SYS_pselect6 => "pselect6",
+        libc::SYS_epoll_pwait2 => "epoll_pwait2",
         libc::SYS_wait4 => "waitpid",
         libc::SYS_nanosleep | libc::SYS_clock_nanosleep => "nanosleep",
         _ => return None,

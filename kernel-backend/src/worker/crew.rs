@@ -363,13 +363,14 @@ impl Crew<'_> {
         Ok(())
     }
 
-    /// Sends a hand a signal that it catches: a call in which it waits is interrupted.
-    pub fn interrupt(&mut self, id: HandId) -> io::Result<()> {
+    /// Sends a hand a signal that it catches, SIGUSR1 or SIGUSR2: a call in which it waits is
+    /// interrupted, and with SIGUSR2 may be made again.
+    pub fn interrupt(&mut self, id: HandId, signal: i32) -> io::Result<()> {
         let pid = self.crews.pids()[id.process];
         let tid = self.crews.hand(id).tid.load(Ordering::SeqCst);
         // SAFETY: takes numbers alone; both are of a process that this crew owns and has not
         // waited for.
-        match unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, libc::SIGUSR1) } {
+        match unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, signal) } {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         }
@@ -524,13 +525,15 @@ fn go_first() {
     }
 }
 
-/// SIGUSR1 is caught, does nothing, and interrupts calls.
+/// SIGUSR1 is caught, does nothing, and interrupts calls; SIGUSR2 the same with SA_RESTART.
 fn catch_signals() {
     extern "C" fn nothing(_: libc::c_int) {}
-    // SAFETY: the handler touches nothing; the structure is zeros but for it: no flags, no mask.
+    // SAFETY: the handler touches nothing; the structure is zeros but for it and a flag: no mask.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
         libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut());
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigaction(libc::SIGUSR2, &action, std::ptr::null_mut());
     }
 }

@@ -70,6 +70,16 @@ impl Machine {
             .is_some_and(|state| !state.taken.is_empty() || state.next_pending().is_some())
     }
 
+    /// A signal from outside for one thread (tgkill(2)): a mutation. Nothing happens if there is no
+    /// such thread.
+    pub fn signal(&mut self, thread: Tid, signal: i32) {
+        self.begin_mutation();
+        if let Some(pid) = self.process_of(thread) {
+            self.send_signal(pid, Some(thread), signal);
+            self.end_mutation(pid, thread);
+        }
+    }
+
     /// A thread begins with the signal mask of the one that started it.
     pub fn inherit_mask(&mut self, from: Tid, to: Tid) {
         if let Some(mask) = self.threads.get(from.0).map(|from| from.mask) {

@@ -117,7 +117,7 @@ pub(super) struct State<'a> {
     /// The last slot for each number, per process.
     by_number: Vec<BTreeMap<i32, u16>>,
     /// What each process had open after its last step: [`Tag::After`].
-    last: Vec<Vec<u8>>,
+    pub(super) last: Vec<Vec<u8>>,
     /// Index of the process that acts.
     pub(super) process: usize,
     cargo: i32,
@@ -192,7 +192,8 @@ impl<'a> State<'a> {
         Some(Done { numbers, answer, before })
     }
 
-    fn before(&mut self, request: &Request) -> Before {
+    /// What a request of the acting process would be made on.
+    pub(super) fn before(&mut self, request: &Request) -> Before {
         let mut first = None;
         request.clone().each_slot(&mut |slot| first = first.or(Some(*slot)));
         let number = first.map_or(-1, |slot| self.find(slot));

@@ -255,15 +255,17 @@ pub enum Request {
         target: Slot,
         events: Option<u32>,
     },
-    /// Memory that cannot be written if `room` is negative.
+    /// Memory that cannot be written if `room` is negative. `timeout` as that of poll.
     EpollWait {
         fd: Slot,
         room: i32,
+        timeout: i32,
     },
     /// Slots to be read from, to be written to, and for what is exceptional.
     Select {
         nfds: i32,
         sets: [Option<Vec<Slot>>; 3],
+        timeout: i32,
     },
     Readlink {
         path: &'static str,
@@ -356,9 +358,10 @@ pub enum Request {
         groups: Vec<u32>,
     },
     /// A signal that is caught, for a thread of the process: a call that waits there is
-    /// interrupted.
+    /// interrupted; `restart`: its handler has SA_RESTART.
     Interrupt {
         thread: usize,
+        restart: bool,
     },
     /// The next timeout passes.
     Pass,

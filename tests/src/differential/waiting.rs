@@ -16,11 +16,11 @@ mod show;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use afunix::{Call, Errno, SegmentMut, Tid};
+use afunix::{Call, Errno, SaFlags, SegmentMut, SigHandler, Sigaction, Signal, Tid};
 use afunix_model::Ticket;
 use afunix_model::machine::{Effect, Resume, Step as Outcome};
 
-use super::answer::Answer;
+use super::answer::{Answer, Tag};
 use super::model::State;
 use super::perform::{look, perform};
 use super::program::Request;
@@ -140,8 +140,37 @@ impl State<'_> {
             let more = (1..=threads).map(|_| self.machine.start_thread(pid, "thread"));
             waits.threads.push([main].into_iter().chain(more).collect());
             self.drain();
+            self.catch_signals(main);
         }
         self.waits = Some(Box::new(waits));
+    }
+
+    /// Both signals of programs are caught, as the kernel's workers do it.
+    fn catch_signals(&mut self, main: Tid) {
+        for (restart, flags) in [(false, SaFlags::empty()), (true, SaFlags::RESTART)] {
+            let new = Some(Sigaction { handler: SigHandler::Handle, flags });
+            let (signal, old) = (signal_number(restart), &mut Sigaction::default());
+            let call = &mut Call::Sigaction { signal, new, old };
+            let step = self.machine.step(Duration::ZERO, main, call, Resume::First);
+            assert_eq!(step, Outcome::Done(Ok(0)), "a signal's handler is set");
+            self.drain();
+        }
+    }
+
+    /// Sends a thread one of the signals; it goes on as any that is woken.
+    pub(super) fn signal(&mut self, at: At, restart: bool) {
+        let tid = self.tid(at);
+        self.machine.signal(tid, signal_number(restart));
+        self.drain();
+    }
+
+    /// Whether a thread has a signal to handle.
+    fn is_interrupted(&self, at: At) -> bool {
+        self.machine.has_signal(self.tid(at))
+    }
+
+    fn tid(&self, at: At) -> Tid {
+        self.waits().threads[at.0][at.1]
     }
 
     fn waits(&self) -> &Waits {
@@ -215,11 +244,19 @@ impl State<'_> {
         if acting.resume != Resume::First {
             acting.kept.put_into(call);
         }
-        let outcome = self.machine.step(now, tid, call, acting.resume);
+        let mut outcome = self.machine.step(now, tid, call, acting.resume);
         self.drain();
+        if outcome == Outcome::Restart {
+            self.handle_signals(tid);
+            outcome = self.machine.step(now, tid, call, Resume::First);
+            self.drain();
+        }
         let result = match outcome {
-            Outcome::Done(result) => Some(result),
-            Outcome::Restart => unreachable!("the signal that programs send restarts no call"),
+            Outcome::Done(result) => {
+                self.handle_signals(tid);
+                Some(result)
+            }
+            Outcome::Restart => unreachable!("a call begins after all signals were handled"),
             Outcome::Blocked { ticket, deadline, .. } => {
                 acting.kept = Kept::of(call);
                 acting.blocked = Some((ticket, deadline));
@@ -228,6 +265,11 @@ impl State<'_> {
         };
         self.waits_mut().acting = Some(acting);
         result
+    }
+
+    /// The handlers do nothing.
+    fn handle_signals(&mut self, tid: Tid) {
+        while self.machine.next_signal(tid).is_some() {}
     }
 
     /// Begins a step in a thread that is free; `None` if it waits now.
@@ -315,6 +357,13 @@ impl State<'_> {
         let mut answer = Answer::default();
         self.process = process;
         look(self, &mut answer, None);
+        let after = answer.field(Tag::After).unwrap_or(&[]);
+        after.clone_into(&mut self.last[process]);
         answer
     }
+}
+
+/// The number of the signal whose handler has SA_RESTART, or of the one whose has not.
+fn signal_number(restart: bool) -> i32 {
+    if restart { Signal::Usr2 as i32 } else { Signal::Usr1 as i32 }
 }

@@ -110,13 +110,14 @@ impl Maker<'_> {
             return if self.one_in(3) { self.wait() } else { self.anything() };
         }
         match self.below(24) {
-            0 => {
+            0 | 1 => {
                 let (process, thread) = self.pick(&waiting);
                 self.process = process;
-                self.add(Request::Interrupt { thread });
+                let restart = self.one_in(2);
+                self.add(Request::Interrupt { thread, restart });
             }
-            1 | 2 if *passes < PASSES => *passes += usize::from(self.add(Request::Pass)),
-            3..=9 => self.wait(),
+            2 | 3 if *passes < PASSES => *passes += usize::from(self.add(Request::Pass)),
+            2..=9 => self.wait(),
             10..=17 => self.stir(&waiting),
             _ => self.anything(),
         }
@@ -179,7 +180,29 @@ impl Maker<'_> {
             fds.push((self.any(), self.pick(&[1, 4, 5, 2, 0x2000, 0, 0x2001])));
         }
         let timeout = if self.one_in(2) { -1 } else { self.pick(&TIMEOUTS) as i32 };
-        self.add(Request::Poll { fds, timeout });
+        match self.below(4) {
+            0 | 1 => drop(self.add(Request::Poll { fds, timeout })),
+            2 => self.wait_at_an_epoll(timeout),
+            _ => {
+                let all = fds.iter().map(|(slot, _)| *slot);
+                let all: Vec<Slot> = all.filter(|slot| *slot != Slot::Negative).collect();
+                let mut sets = [const { None }; 3];
+                sets[self.pick(&[0, 0, 0, 1, 1, 2])] = Some(all);
+                self.add(Request::Select { nfds: 100, sets, timeout });
+            }
+        }
+    }
+
+    /// At an epoll of its own, so that who else waits takes no event away.
+    fn wait_at_an_epoll(&mut self, timeout: i32) {
+        let into = self.slot();
+        let (fd, what) = (Slot::Made(into), self.pick(&[Pick::Connected, Pick::Listening]));
+        self.add(Request::EpollCreate { flags: 0, into });
+        let (target, _) = self.find(what);
+        let target = if target == Slot::Console { Slot::Negative } else { target };
+        let events = Some(self.pick(&[1, 1, 4, 0x2001, 0x8000_0001, 0x4000_0001]));
+        self.add(Request::EpollCtl { fd, op: 1, target, events });
+        self.add(Request::EpollWait { fd, room: 4, timeout });
     }
 
     /// Something that may let go on a call that waits: done to its own socket, or its peer.
@@ -333,8 +356,8 @@ impl State<'_> {
     ) -> Guess {
         let guess = match request {
             Request::Pass => self.pass(),
-            Request::Interrupt { thread } => {
-                self.resume((at.0, *thread), Resume::Interrupted);
+            Request::Interrupt { thread, restart } => {
+                self.signal((at.0, *thread), *restart);
                 Guess::Done(true)
             }
             request => match self.begin(at, index, request) {

@@ -23,7 +23,7 @@ impl Maker<'_> {
         let fd = if odd { self.any() } else { Slot::Made(epoll) };
         if self.one_in(2) {
             let room = self.pick(&[1, 2, 8, 8, 8, 0, -1]);
-            self.add(Request::EpollWait { fd, room });
+            self.add(Request::EpollWait { fd, room, timeout: 0 });
             return;
         }
         for _ in 0..1 + self.below(3) {
@@ -46,7 +46,7 @@ impl Maker<'_> {
             }
         }
         let nfds = self.pick(&[26, 26, 26, 10, 0, -1]);
-        self.add(Request::Select { nfds, sets });
+        self.add(Request::Select { nfds, sets, timeout: 0 });
     }
 
     /// Real, effective and saved ids, and those for files. They are those of a thread: left alone

@@ -28,8 +28,12 @@ pub(super) fn perform(side: &mut dyn Side, request: &Request, answer: &mut Answe
             let event = flags.map(|events| EpollEvent { events, data: number as u32 as u64 });
             side.call(&mut Call::EpollCtl { fd: epoll, op, target: fd(number), event })
         }
-        Request::EpollWait { fd: slot, room } => wait(side, *slot, *room, answer),
-        Request::Select { nfds, sets } => select(side, *nfds, sets, answer),
+        Request::EpollWait { fd: slot, room, timeout } => {
+            wait(side, *slot, (*room, time(*timeout)), answer)
+        }
+        Request::Select { nfds, sets, timeout } => {
+            select(side, *nfds, (sets, time(*timeout)), answer)
+        }
         Request::Readlink { path, len } => {
             let mut buffer = vec![0; *len];
             let data = SegmentMut::Bytes(&mut buffer);
@@ -56,7 +60,17 @@ pub(super) fn perform(side: &mut dyn Side, request: &Request, answer: &mut Answe
     }
 }
 
-fn wait(side: &mut dyn Side, slot: Slot, room: i32, answer: &mut Answer) -> Result_ {
+/// Milliseconds; without end if negative.
+fn time(timeout: i32) -> Option<Duration> {
+    u64::try_from(timeout).ok().map(Duration::from_millis)
+}
+
+fn wait(
+    side: &mut dyn Side,
+    slot: Slot,
+    (room, timeout): (i32, Option<Duration>),
+    answer: &mut Answer,
+) -> Result_ {
     let fd = fd(side.number(slot));
     let none = EpollEvent { events: EpollFlags::empty(), data: UNTOUCHED };
     let mut entries = vec![none; room.max(0) as usize];
@@ -64,7 +78,6 @@ fn wait(side: &mut dyn Side, slot: Slot, room: i32, answer: &mut Answer) -> Resu
         0.. => EventsOut::Room(&mut entries),
         _ => EventsOut::Fault(-room),
     };
-    let timeout = Some(Duration::ZERO);
     let result = side.call(&mut Call::EpollPwait2 { fd, events, timeout, mask: None })?;
     let written = entries.iter().take(result.unwrap_or(0));
     let entry = |event: &EpollEvent| {
@@ -77,7 +90,7 @@ fn wait(side: &mut dyn Side, slot: Slot, room: i32, answer: &mut Answer) -> Resu
 fn select(
     side: &mut dyn Side,
     nfds: i32,
-    sets: &[Option<Vec<Slot>>; 3],
+    (sets, mut timeout): (&[Option<Vec<Slot>>; 3], Option<Duration>),
     answer: &mut Answer,
 ) -> Result_ {
     let mut words = [[0u64; 16]; 3];
@@ -89,7 +102,6 @@ fn select(
             }
         }
     }
-    let mut timeout = Duration::ZERO;
     let [readfds, writefds, exceptfds] = &mut words;
     let given = |set: usize| sets[set].is_some();
     let result = side.call(&mut Call::Pselect6 {
@@ -97,7 +109,7 @@ fn select(
         readfds: given(0).then_some(&mut readfds[..]),
         writefds: given(1).then_some(&mut writefds[..]),
         exceptfds: given(2).then_some(&mut exceptfds[..]),
-        timeout: Some(&mut timeout),
+        timeout: timeout.as_mut(),
         mask: None,
     })?;
     answer.push(Tag::Events, words.as_flattened().iter().flat_map(|w| w.to_ne_bytes()).collect());

@@ -7,19 +7,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use afunix_kernel_backend::worker::{Crew, Duties, HandId, Job, Stopped};
-use afunix_model::machine::Resume;
 use afunix_model::profile::Profile;
 
 use super::super::Found;
 use super::super::answer::Answer;
 use super::super::compare::{Pairs, difference};
+use super::super::coverage::{Before, Coverage};
 use super::super::kernel::{Kernel, LIMIT_SECS, OnKernel, set_up};
 use super::super::model::{State, message};
 use super::super::perform::{look, perform};
 use super::super::program::{Program, Request};
-use super::At;
 use super::search::{Ended, LATE, Point, Rest, Unlike, Why, explain};
 use super::show::show;
+use super::{At, signal_number};
 
 /// What the kernel does may be late: before a difference is believed, it is looked at again after
 /// these.
@@ -39,6 +39,7 @@ pub(in super::super) struct Ran {
     pub(super) moments: Vec<Moment>,
     pub(super) difference: Option<Difference>,
     pub(in super::super) counts: Counts,
+    pub(in super::super) coverage: Coverage,
 }
 
 /// A difference.
@@ -60,6 +61,8 @@ impl Ran {
 pub(super) struct Moment {
     /// Whether it was made: its thread was free.
     pub(super) made: bool,
+    /// What it was made on.
+    before: Before,
     /// The calls that ended.
     pub(super) ended: Vec<Ended>,
 }
@@ -219,7 +222,7 @@ impl Leader<'_> {
         self.points.iter_mut().for_each(|point| point.state.set_now(now));
         let begun = match &self.program.steps[index].request {
             Request::Pass => self.pass(),
-            Request::Interrupt { thread } => self.interrupt(index, *thread)?,
+            Request::Interrupt { thread, restart } => self.interrupt(index, *thread, *restart)?,
             _ => self.begin(index)?,
         };
         self.ran.moments[index].made = begun;
@@ -255,6 +258,7 @@ impl Leader<'_> {
             let (model, kernel) = (Some(done.answer), Some(kernel));
             return Err(Box::new(Unlike { step: None, call: None, what, model, kernel }));
         }
+        self.ran.coverage.add(request, done.before, &done.answer);
         let (request, answer) = (request.clone(), done.answer);
         let ended = Ended { at: (0, 0), step: index, request, answer, why: Why::AtOnce };
         self.ran.moments[index].ended.push(ended);
@@ -275,19 +279,19 @@ impl Leader<'_> {
         true
     }
 
-    fn interrupt(&mut self, index: usize, thread: usize) -> Result<bool, Box<Unlike>> {
+    fn interrupt(
+        &mut self,
+        index: usize,
+        thread: usize,
+        restart: bool,
+    ) -> Result<bool, Box<Unlike>> {
         let at = (self.program.steps[index].process, thread);
         if !self.points[0].state.pending().contains_key(&at) {
             return Ok(false);
         }
-        let sent = self.crew.interrupt(hand(at));
+        let sent = self.crew.interrupt(hand(at), signal_number(restart));
         sent.map_err(|error| failure(format!("no signal could be sent: {error}")))?;
-        for point in &mut self.points {
-            if let Some((pending, answer)) = point.state.resume(at, Resume::Interrupted) {
-                let (step, request, why) = (pending.step, pending.request, Why::Interrupted);
-                point.ended.push(Ended { at, step, request, answer, why });
-            }
-        }
+        self.points.iter_mut().for_each(|point| point.state.signal(at, restart));
         Ok(true)
     }
 
@@ -298,6 +302,9 @@ impl Leader<'_> {
             return Ok(false);
         }
         self.ran.counts.steps += 1;
+        let first = &mut self.points[0].state;
+        first.process = at.0;
+        self.ran.moments[index].before = first.before(&step.request);
         for point in &mut self.points {
             if let Some(answer) = point.state.begin(at, index, &step.request) {
                 let (request, why) = (step.request.clone(), Why::AtOnce);
@@ -383,6 +390,8 @@ impl Leader<'_> {
                 Why::TimedOut => counts.timed_out += 1,
                 Why::Interrupted => counts.interrupted += 1,
             }
+            let before = self.ran.moments[ended.step].before;
+            self.ran.coverage.add(&ended.request, before, &ended.answer);
         }
         self.ran.moments[index].ended = std::mem::take(&mut self.points[0].ended);
         self.points.iter_mut().for_each(|point| point.ended.clear());

@@ -124,7 +124,11 @@ impl<'a> Search<'_, 'a> {
     /// did on the kernel.
     fn ways(&self, point: &Point<'_>) -> Vec<(At, Why)> {
         let woken = point.state.woken();
-        let mut ways: Vec<(At, Why)> = woken.iter().map(|at| (*at, Why::Woken)).collect();
+        let why = |at: &At| match point.state.is_interrupted(*at) {
+            true => Why::Interrupted,
+            false => Why::Woken,
+        };
+        let mut ways: Vec<(At, Why)> = woken.iter().map(|at| (*at, why(at))).collect();
         let mut over: Vec<(Duration, At)> = Vec::new();
         for (at, pending) in point.state.pending() {
             if let Some(deadline) = pending.deadline.filter(|deadline| *deadline <= self.rest.now)
@@ -140,7 +144,7 @@ impl<'a> Search<'_, 'a> {
     }
 
     fn take(&mut self, mut point: Point<'a>, (at, why): (At, Why)) {
-        let resume = if why == Why::Woken { Resume::Woken } else { Resume::TimedOut };
+        let resume = if why == Why::TimedOut { Resume::TimedOut } else { Resume::Woken };
         if let (Why::TimedOut, Some(pending)) = (why, point.state.pending().get(&at)) {
             let deadline = pending.deadline.unwrap_or_default();
             point.state.set_now(deadline);

@@ -19,8 +19,9 @@ pub(in super::super) fn report(program: &Program, ran: &Ran) -> String {
         }
         let (process, thread) = (step.process, step.thread);
         let _ = match &step.request {
-            Request::Interrupt { thread } => {
-                write!(text, "    {index}. a signal for thread {process}.{thread}")
+            Request::Interrupt { thread, restart } => {
+                let with = if *restart { " (SA_RESTART)" } else { "" };
+                write!(text, "    {index}. a signal for thread {process}.{thread}{with}")
             }
             Request::Pass => write!(text, "    {index}. time passes"),
             request => write!(text, "    {index}. {process}.{thread}: {}", show_request(request)),
