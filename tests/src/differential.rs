@@ -7,10 +7,11 @@
 //! all the process has open) is compared. The first difference is a *divergence*; it is shrunk to a
 //! short program that still shows one.
 //!
-//! No call waits: a step that the model would block is left out (so whether a call waits is
-//! compared one way only: a worker that blocks is a divergence). Two things of the kernel are kept
-//! out: cycles of sockets in flight, which it collects at a time of its own (one type of socket per
-//! program may be sent and never carries), and names drawn by chance (compared as a bijection).
+//! Unless a program has threads no call waits: a step that the model would block is left out (so
+//! whether a call waits is compared one way only: a worker that blocks is a divergence). Two things
+//! of the kernel are kept out: cycles of sockets in flight, which it collects at a time of its own
+//! (one type of socket per program may be sent and never carries; `tests/collector.rs` is about
+//! them), and names drawn by chance (compared as a bijection).
 
 mod answer;
 mod batch;

@@ -197,6 +197,8 @@ pub struct Sending {
     pub(super) parked: Option<Parked>,
     /// Where `progress` stood when it last waited for memory.
     pub(super) waited_at: Option<usize>,
+    /// Stream: SO_SNDBUF when the buffer under way began.
+    pub(super) sized_by: u32,
 }
 
 /// A datagram that has its memory and waits for room.

@@ -274,6 +274,10 @@ impl Sockets {
         if self.own(key).queue.is_empty() || planted {
             return;
         }
+        let files: usize = self.own(key).queue.iter().map(|buffer| buffer.files().len()).sum();
+        if files > 0 {
+            self.table[key].rare_mut().lost_files += files;
+        }
         self.purge_queue(tickets, key);
         self.wake_all_peers(tickets, key);
         if let Some(old_peer) = self.living_mut(old).filter(|old| old.peer == Some(key)) {

@@ -143,6 +143,10 @@ impl Sockets {
         let body = len - usize::from(urgent);
         let mut source = Source::new(out.data, sending.progress);
         while sending.progress < len {
+            // MEM 5: how long a buffer is was fixed before the wait for its memory.
+            if sending.waited_at != Some(sending.progress) {
+                sending.sized_by = self.own(key).send_buffer;
+            }
             if let Err(stop) = self.await_memory(key, nonblocking, cause) {
                 return Err(at_memory(stop, sending));
             }
@@ -154,8 +158,7 @@ impl Sockets {
             let size = if is_mark {
                 Size { bytes: 1, charge: self.profile.stream_size(1, u32::MAX).charge }
             } else {
-                let send_buffer = self.own(key).send_buffer;
-                self.profile.stream_size(body - sending.progress, send_buffer)
+                self.profile.stream_size(body - sending.progress, sending.sized_by)
             };
             let aimed = self.aim_buffer(caller, key, &source, size, &sending.files);
             let (size, to) = aimed.inspect_err(|error| {

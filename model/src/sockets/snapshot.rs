@@ -34,7 +34,8 @@ impl Sockets {
     pub fn files_in_flight_to(&mut self, key: SocketKey) -> usize {
         let backlog = self.table[key].backlog.iter();
         let receivers: Vec<SocketKey> = std::iter::once(key).chain(backlog).collect();
-        let mut files = 0;
+        let rare = self.table[key].rare.as_ref();
+        let mut files = rare.map_or(0, |rare| rare.lost_files);
         for receiver in receivers {
             self.watch.touch(Part::Receive(receiver), Touch::Read);
             let queue = &self.table[receiver].queue;

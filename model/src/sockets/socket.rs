@@ -80,6 +80,8 @@ pub(super) struct Rare {
     pub(super) filter: Option<Box<Filter>>,
     /// Whom it tells by signals.
     pub(super) alerts: Option<Alerts>,
+    /// Files that were dropped with messages of an old peer (DGCONN 3): they stay counted.
+    pub(super) lost_files: usize,
 }
 
 /// What SO_TIMESTAMP and its kin have set (RCMSG 1).

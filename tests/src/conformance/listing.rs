@@ -10,6 +10,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "OPT 8" listed_sockets,
         "OPT 8" listed_names,
         "OPT 8" files_in_flight_are_counted,
+        "DGCONN 3" lost_files_stay_counted,
         "OPT 13" listed_listener_and_backlog,
         "OPT 13" listed_datagrams,
         "OPT 13" listed_waits,
@@ -108,6 +109,22 @@ fn scm_fds<H: Host>(h: &H, fd: i32) -> String {
     let text = read_all(h, &format!("/proc/self/fdinfo/{fd}"));
     let field = text.lines().find_map(|line| line.strip_prefix("scm_fds: "));
     field.expect("a socket has the field").to_owned()
+}
+
+fn lost_files_stay_counted<H: Host>(h: &H) {
+    let (a, b) = pair(h, DGRAM);
+    sendmsg(h, b, b"x", &rights(&[0, 0, 0])).unwrap();
+    close(h, b).unwrap();
+    assert_eq!(send(h, a, b"y", 0), Err(afunix::Errno::CONNREFUSED));
+    assert_eq!(inq(h, a), Ok(0), "the message is gone");
+    assert_eq!(scm_fds(h, a), "3");
+    let other = bound(h, DGRAM, &hidden("other"));
+    bind(h, a, &hidden("a")).unwrap();
+    connect(h, other, &hidden("a")).unwrap();
+    sendmsg(h, other, b"z", &rights(&[0])).unwrap();
+    assert_eq!(scm_fds(h, a), "4");
+    recvmsg(h, a, 1, 64, 0).unwrap();
+    assert_eq!(scm_fds(h, a), "3");
 }
 
 fn files_in_flight_are_counted<H: Host>(h: &H) {

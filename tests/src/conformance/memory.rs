@@ -12,6 +12,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "MEM 3" large_messages,
         "MEM 4" too_long,
         "MEM 5" stream_chunks,
+        "MEM 5" size_stays_while_it_waits,
         "MEM 6" overshoot,
         "MEM 7" freed_as_a_whole,
         "MEM 8" writable_by_a_quarter,
@@ -191,6 +192,17 @@ fn growing_unblocks<H: Host>(h: &H) {
     set_int(h, a, SO_SNDBUF, 100_000).unwrap();
     assert_eq!(waiting.join(), Ok(1));
     assert_eq!(inq(h, b), Ok(4481));
+}
+
+fn size_stays_while_it_waits<H: Host>(h: &H) {
+    let (a, _b) = pair(h, STREAM);
+    set_int(h, a, SO_SNDBUF, 0).unwrap();
+    let waiting = start(h, move |h| send(h, a, &[0; 9000], 0));
+    assert!(waiting.waits(h));
+    set_int(h, a, SO_SNDBUF, 100_000).unwrap();
+    assert_eq!(waiting.join(), Ok(9000));
+    // 2240 bytes three times, as SO_SNDBUF was when the third began to wait; then 2280.
+    assert_eq!(outq(h, a), Ok(4 * 4352));
 }
 
 fn forced_sizes<H: Host>(h: &H) {

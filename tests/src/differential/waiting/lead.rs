@@ -27,6 +27,8 @@ const AGAIN: [Duration; 3] =
     [Duration::from_millis(1), Duration::from_millis(4), Duration::from_millis(16)];
 /// No call that a program lets time out waits longer.
 const LONGEST_TIMEOUT: Duration = Duration::from_millis(44);
+/// No signal is sent to a call whose time is over so soon.
+const CLOSE_TO_IT: Duration = Duration::from_millis(4);
 /// Points that the model may stand at.
 const POINTS: usize = 6;
 /// Invariants are recomputed after so many steps.
@@ -286,7 +288,9 @@ impl Leader<'_> {
         restart: bool,
     ) -> Result<bool, Box<Unlike>> {
         let at = (self.program.steps[index].process, thread);
-        if !self.points[0].state.pending().contains_key(&at) {
+        let Some(pending) = self.points[0].state.pending().get(&at) else { return Ok(false) };
+        // Which comes first must not hang on how busy the system is.
+        if pending.deadline.is_some_and(|deadline| deadline < self.clock.elapsed() + CLOSE_TO_IT) {
             return Ok(false);
         }
         let sent = self.crew.interrupt(hand(at), signal_number(restart));
