@@ -1,10 +1,10 @@
-//! Files in flight that nobody can reach (GC 1 to 4): random graphs of sockets that hold each other,
-//! on the model and on the kernel, whose descriptors are closed one by one.
+//! Files in flight that nobody can reach (GC 1 to 4): random graphs of sockets that hold each
+//! other, on the model and on the kernel, whose descriptors are closed one by one.
 //!
 //! The programs of the differential run keep such cycles out: the kernel collects when it comes to
-//! it, and forgets a request that comes while it collects. Here every close is followed by closes of
-//! other sockets until the kernel shows what the model does; then a *canary* is put into a cycle of
-//! its own, and once it is collected nothing more may have changed.
+//! it, and forgets a request that comes while it collects. Here each close is followed by closes
+//! of other sockets until the kernel shows what the model does; then a *canary* is put into a cycle
+//! of its own, and once it is collected nothing more may have changed.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
