@@ -12,8 +12,11 @@ use crate::wait::EpollKey;
 /// A part of the machine's state that steps read and write as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Object {
-    /// A process's own state: ids, umask, limits, working directory, children, whether it lives.
+    /// A process's own state: children, signals, whether it lives.
     Process(Pid),
+    /// What the calls of a process are judged by: ids, umask, limits, root, working directory and
+    /// namespaces. Each step reads those of its process.
+    Settings(Pid),
     /// A thread's state.
     Thread(Tid),
     /// Which numbers of a descriptor table are free: every open and close of a process meets here.
@@ -75,7 +78,9 @@ impl Machine {
     /// Whether the machine has what this is a part of; of what is shared by all, `false`.
     pub fn has(&self, object: &Object) -> bool {
         match *object {
-            Object::Process(pid) | Object::Numbers(pid) => self.processes.get(pid.0).is_some(),
+            Object::Process(pid) | Object::Settings(pid) | Object::Numbers(pid) => {
+                self.processes.get(pid.0).is_some()
+            }
             Object::Thread(tid) => self.threads.get(tid.0).is_some(),
             Object::Descriptor(pid, number) => self.file_at(pid, number).is_some(),
             Object::File(file) | Object::References(file) => self.files.contains_key(file),

@@ -196,8 +196,11 @@ impl Machine {
         self.tree.hold(process.cwd);
         self.tree.hold(process.root);
         self.tree.join_namespace(process.mounts);
-        if let Some(parent) = process.parent.and_then(|pid| self.processes.get_mut(pid.0)) {
-            parent.children.insert(pid);
+        if let Some(parent) = process.parent {
+            self.touch(Object::Settings(parent), Access::Read);
+            if let Some(parent) = self.processes.get_mut(parent.0) {
+                parent.children.insert(pid);
+            }
         }
         self.processes.insert(pid.0, process);
         (pid, self.add_thread(pid, "main"))

@@ -301,6 +301,7 @@ impl Machine {
             why = Why::Interrupted;
         }
         let cx = Cx { now, tid: thread, pid, why, woken };
+        self.touch(Object::Settings(pid), Access::Read);
         self.mask_signals(cx, call);
         let step = if call.may_wait() {
             match self.perform(cx, call) {

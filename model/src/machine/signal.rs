@@ -250,6 +250,7 @@ impl Machine {
             return Err(Errno::INVAL);
         }
         self.touch(Object::Process(target), Access::Read);
+        self.touch(Object::Settings(target), Access::Read);
         if cx.pid != target && !self.may_signal(cx.pid, target) {
             return Err(Errno::PERM);
         }

@@ -1,5 +1,6 @@
 //! Tests of the model: scripts, tables, and properties over random calls.
 
+mod commute;
 mod epolls;
 mod files;
 mod load;

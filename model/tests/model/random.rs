@@ -18,9 +18,9 @@ use crate::numbers::{control, fd};
 use crate::support::{MAIN, Rig};
 
 /// Who, what, and three arguments.
-type Act = (u8, u8, (u8, u8, u8));
+pub(crate) type Act = (u8, u8, (u8, u8, u8));
 
-const PATHS: [&[u8]; 20] = [
+pub(crate) const PATHS: [&[u8]; 20] = [
     b"/tmp/a",
     b"/tmp/b",
     b"/tmp/d",
@@ -91,8 +91,8 @@ fn number(which: u8, more: i32) -> i32 {
     }
 }
 
-struct World {
-    rig: Rig,
+pub(crate) struct World {
+    pub(crate) rig: Rig,
     threads: Vec<Tid>,
     waiting: BTreeMap<Tid, (Act, Ticket)>,
     /// What every step said.
@@ -100,7 +100,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
+    pub(crate) fn new() -> World {
         let mut rig = Rig::new();
         rig.machine.observe(true);
         let user = Some(Credentials::user(1000));
@@ -112,7 +112,7 @@ impl World {
         World { rig, threads, waiting: BTreeMap::new(), log: Vec::new() }
     }
 
-    fn act(&mut self, act: Act) {
+    pub(crate) fn act(&mut self, act: Act) {
         let (who, what, args) = act;
         self.rig.now += Duration::from_millis(1);
         let tid = self.threads[usize::from(who) % self.threads.len()];
@@ -135,6 +135,12 @@ impl World {
             },
         }
         self.hear();
+    }
+
+    /// The threads that wait in no call.
+    pub(crate) fn free_threads(&self) -> Vec<Tid> {
+        let free = |tid: &Tid| !self.waiting.contains_key(tid);
+        self.threads.iter().copied().filter(free).collect()
     }
 
     fn step(&mut self, tid: Tid, act: Act, resume: Resume) {
@@ -223,7 +229,7 @@ impl World {
 }
 
 /// One call with its own memory.
-fn perform(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> Step {
+pub(crate) fn perform(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> Step {
     let (_, what, (a, b, c)) = act;
     match what % 4 {
         0 => perform_on_files(rig, tid, act, resume),
@@ -413,7 +419,7 @@ fn perform_on_identity(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> Ste
             let flags = if b < 32 { 32 } else { 0 } | u64::from(b % 2);
             Call::Mount { target: path(a), flags, data: options[usize::from(b / 2) % 4] }
         }
-        10 => Call::Umount2 { target: path(a), flags: i32::from(b % 2) * 2 },
+        10 => Call::Umount2 { target: path(a), flags: 2 },
         _ if b % 8 == 0 => Call::Chroot { path: path(a) },
         _ => Call::Fchdir { fd: fd(number(a, 0)) },
     };

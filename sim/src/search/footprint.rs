@@ -196,6 +196,7 @@ impl Names {
         let process = |pid| Made::Process(pid);
         Some(match object {
             Object::Process(pid) => self.part(0, process(pid), &object, first),
+            Object::Settings(pid) => self.part(25, process(pid), &object, first),
             Object::Thread(tid) => self.part(1, Made::Thread(tid), &object, first),
             Object::Numbers(_) if !self.strict => return None,
             Object::Numbers(pid) => self.part(2, process(pid), &Object::Process(pid), first),

@@ -9,7 +9,7 @@ use crate::sockets::Ids;
 impl Machine {
     /// The caller's identity, to be changed.
     pub(super) fn identity_mut(&mut self, cx: Cx) -> &mut Identity {
-        self.touch_process(cx);
+        self.touch_settings(cx);
         &mut self.process_mut(cx).identity
     }
 

@@ -80,7 +80,7 @@ impl Machine {
             return Ok(0);
         }
         self.process(cx).identity.needs(Capabilities::SYS_ADMIN)?;
-        self.touch_process(cx);
+        self.touch_settings(cx);
         if flags & NEW_MOUNTS != 0 {
             self.touch(Object::Mounts, Access::Write);
             let old = self.process(cx).mounts;

@@ -322,7 +322,7 @@ impl Machine {
         self.tree.hold(inode);
         let old = std::mem::replace(&mut self.process_mut(cx).root, inode);
         self.tree.let_go(old);
-        self.touch_process(cx);
+        self.touch_settings(cx);
         Ok(0)
     }
 
@@ -339,7 +339,7 @@ impl Machine {
         self.tree.hold(inode);
         let old = std::mem::replace(&mut self.process_mut(cx).cwd, inode);
         self.tree.let_go(old);
-        self.touch_process(cx);
+        self.touch_settings(cx);
         Ok(0)
     }
 }

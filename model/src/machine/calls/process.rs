@@ -8,13 +8,13 @@ use super::super::{Access, Cx, Flow, Machine, Object, Settled, Wait, Why};
 use crate::wait::On;
 
 impl Machine {
-    pub(super) fn touch_process(&mut self, cx: Cx) {
-        self.touch(Object::Process(cx.pid), Access::Write);
+    pub(super) fn touch_settings(&mut self, cx: Cx) {
+        self.touch(Object::Settings(cx.pid), Access::Write);
     }
 
     /// umask(2).
     pub(super) fn umask(&mut self, cx: Cx, mask: u32) -> Result<usize, Errno> {
-        self.touch_process(cx);
+        self.touch_settings(cx);
         let old = std::mem::replace(&mut self.process_mut(cx).umask, mask & 0o777);
         Ok(old as usize)
     }
@@ -29,7 +29,7 @@ impl Machine {
         if new.is_some_and(|new| new.descriptors > NR_OPEN) {
             return Err(Errno::INVAL);
         }
-        self.touch_process(cx);
+        self.touch_settings(cx);
         let process = self.process_mut(cx);
         *old = process.limits;
         process.limits = new.unwrap_or(process.limits);

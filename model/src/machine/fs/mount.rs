@@ -103,8 +103,12 @@ impl Tree {
         self.namespaces[&walker.mounts].over.contains_key(&dir)
     }
 
-    /// Makes a tmpfs and mounts it over a directory, which no other mount of the namespace covers.
+    /// Makes a tmpfs and mounts it over a directory: on top of what is mounted over that already,
+    /// which a working directory may not see.
     pub(crate) fn mount(&mut self, walker: &Walker<'_>, dir: InodeId, options: MountOptions) {
+        let over = &self.namespaces[&walker.mounts].over;
+        let dir = std::iter::successors(Some(dir), |dir| over.get(dir).copied()).last();
+        let dir = dir.expect("it begins with one");
         let fs = self.next_fs;
         self.next_fs += 1;
         let ino = self.next_ino;

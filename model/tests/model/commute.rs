@@ -1,0 +1,229 @@
+//! Footprints: two steps that touch nothing in common, but for what both only read, can be swapped:
+//! the same answers, the same state.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use afunix::call::{OptionOut, Stat};
+use afunix::{Call, NameOut, PollFd, Readiness, RecvFlags, SegmentMut, Tid};
+use afunix_model::sockets::Part;
+use afunix_model::{Access, Effect, Object, Resume, Step};
+
+use crate::numbers::fd;
+use crate::random::{Act, PATHS, World, perform};
+use crate::support::Rig;
+
+/// Random numbers from a seed (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn byte(&mut self) -> u8 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u8
+    }
+
+    fn act(&mut self) -> Act {
+        (self.byte(), self.byte() % 250, (self.byte(), self.byte(), self.byte()))
+    }
+}
+
+/// Options whose value is state: SO_SNDBUF, SO_RCVBUF, SO_ERROR, SO_PASSCRED, SO_PEERCRED,
+/// SO_RCVLOWAT, SO_RCVTIMEO, SO_ACCEPTCONN, SO_PASSSEC, SO_PEEK_OFF, SO_PEERGROUPS, SO_PASSRIGHTS.
+const OPTIONS: [i32; 12] = [7, 8, 4, 16, 17, 18, 20, 30, 34, 42, 59, 83];
+
+/// What a step touched, each once.
+type Touched = BTreeSet<(Object, Access)>;
+
+/// Whether the order of the two may make a difference, as their footprints have it.
+fn conflict(one: &Touched, other: &Touched) -> bool {
+    let shared = |object: &Object| !matches!(object, Object::Socket(Part::Ids));
+    one.iter().filter(|(object, _)| shared(object)).any(|(object, access)| {
+        let writes = *access == Access::Write;
+        other.iter().any(|(also, how)| also == object && (writes || *how == Access::Write))
+    })
+}
+
+/// Makes two steps; what they answered, and what they touched.
+fn both(rig: &mut Rig, acts: [(Tid, Act); 2]) -> [(String, Touched); 2] {
+    acts.map(|(tid, act)| {
+        let answer = match perform(rig, tid, act, Resume::First) {
+            step @ (Step::Done(_) | Step::Restart) => format!("{step:?}"),
+            Step::Blocked { on, deadline, .. } => format!("waits: {:?} {deadline:?}", on.reason),
+        };
+        (answer, rig.machine.footprint().iter().copied().collect())
+    })
+}
+
+/// All that can be seen of a machine, by its programs.
+fn seen(rig: &mut Rig, threads: &[Tid]) -> Vec<String> {
+    let mut seen = Vec::new();
+    let mut woken: Vec<String> = rig.effects.drain(..).map(text).collect();
+    woken.sort();
+    seen.push(format!("{woken:?}"));
+    let mut asked = BTreeSet::new();
+    for tid in threads.iter().copied() {
+        let Some(pid) = rig.machine.process_of(tid) else {
+            seen.push(format!("{tid} is gone"));
+            continue;
+        };
+        if !asked.insert(pid) {
+            continue;
+        }
+        // The thread itself may wait.
+        let tid = rig.machine.start_thread(pid, "looks");
+        while rig.machine.next_effect().is_some() {}
+        for path in PATHS {
+            let mut stat = Stat::default();
+            let result = ask(rig, tid, &mut Call::Stat { path, stat: &mut stat });
+            seen.push(format!("{tid} {path:?} {result} {} {} {}", stat.mode, stat.uid, stat.size));
+        }
+        for number in -1..20 {
+            look(rig, tid, number, &mut seen);
+        }
+    }
+    seen
+}
+
+fn text(effect: Effect) -> String {
+    format!("{effect:?}")
+}
+
+fn look(rig: &mut Rig, tid: Tid, number: i32, seen: &mut Vec<String>) {
+    let all = Readiness::IN | Readiness::OUT | Readiness::PRI | Readiness::RDHUP;
+    let mut fds = [PollFd::new(fd(number), all)];
+    let zero = Some(Duration::ZERO);
+    let polled = ask(rig, tid, &mut Call::Poll { fds: &mut fds, timeout: zero, mask: None });
+    seen.push(format!("{tid} {number}: {polled} {:?}", fds[0].revents));
+    let (mut own, mut peer) = (NameOut::new(), NameOut::new());
+    let result = ask(rig, tid, &mut Call::Getsockname { fd: fd(number), name: &mut own });
+    seen.push(format!("{result} {own:?}"));
+    let result = ask(rig, tid, &mut Call::Getpeername { fd: fd(number), name: &mut peer });
+    seen.push(format!("{result} {peer:?}"));
+    if fds[0].revents == Readiness::NVAL {
+        return;
+    }
+    for option in OPTIONS {
+        let mut bytes = [0; 64];
+        let mut value = OptionOut::new(&mut bytes);
+        let result = ask(
+            rig,
+            tid,
+            &mut Call::Getsockopt { fd: fd(number), level: 1, option, value: &mut value },
+        );
+        seen.push(format!("{option} {result} {bytes:?}"));
+    }
+    for request in [0x541B, 0x5411, 0x8905] {
+        let mut value = 0;
+        let result = ask(rig, tid, &mut Call::Ioctl { fd: fd(number), request, value: &mut value });
+        seen.push(format!("{result} {value}"));
+    }
+    for _ in 0..20 {
+        let (mut bytes, mut name) = ([0; 64], NameOut::new());
+        let mut call = Call::Recvfrom {
+            fd: fd(number),
+            data: SegmentMut::Bytes(&mut bytes),
+            flags: RecvFlags::DONTWAIT,
+            name: &mut name,
+            progress: 0,
+        };
+        let result = ask(rig, tid, &mut call);
+        let is_over = !result.starts_with("Ok") || result == "Ok(0)";
+        seen.push(format!("{result} {name:?} {bytes:?}"));
+        if is_over {
+            return;
+        }
+    }
+}
+
+/// A call that does not wait.
+fn ask(rig: &mut Rig, tid: Tid, call: &mut Call<'_, '_>) -> String {
+    let step = rig.machine.step(rig.now, tid, call, Resume::First);
+    while rig.machine.next_effect().is_some() {}
+    match step {
+        Step::Done(result) => format!("{result:?}"),
+        step @ (Step::Restart | Step::Blocked { .. }) => panic!("{}: {step:?}", call.name()),
+    }
+}
+
+/// How long to look, and for how many pairs.
+#[derive(Clone, Copy)]
+enum Effort {
+    Pairs(u64),
+    Time(Duration),
+}
+
+/// Looks for pairs of steps in random states that are independent, and makes them in both orders.
+fn check(seed: u64, effort: Effort) {
+    let began = Instant::now();
+    let (mut dice, mut counts) = (Dice(seed), Counts::default());
+    let is_over = |counts: &Counts| match effort {
+        Effort::Pairs(pairs) => counts.independent >= pairs,
+        Effort::Time(time) => began.elapsed() >= time,
+    };
+    while !is_over(&counts) {
+        let mut world = World::new();
+        for _ in 0..20 + usize::from(dice.byte()) {
+            world.act(dice.act());
+        }
+        world.rig.effects.clear();
+        world.rig.machine.observe(false);
+        for _ in 0..50 {
+            counts.tried += 1;
+            let acts = [dice.act(), dice.act()];
+            counts.independent += u64::from(commute(&world, acts, (seed, counts.tried)));
+            if is_over(&counts) {
+                break;
+            }
+        }
+    }
+    let Counts { tried, independent } = counts;
+    println!("{independent} independent pairs of {tried} commute, seed {seed}");
+    assert!(independent > 0, "none of {tried} pairs was independent");
+}
+
+#[derive(Default)]
+struct Counts {
+    tried: u64,
+    independent: u64,
+}
+
+/// Whether two steps are independent; if so, they commute.
+fn commute(world: &World, [one, other]: [Act; 2], (seed, pair): (u64, u64)) -> bool {
+    let free = world.free_threads();
+    let thread = |act: Act| free.get(usize::from(act.0) % free.len().max(1)).copied();
+    let (Some(first), Some(second)) = (thread(one), thread(other)) else { return false };
+    if first == second {
+        return false;
+    }
+    let [mut here, mut there] = [world.rig.clone(), world.rig.clone()];
+    let [a, b] = both(&mut here, [(first, one), (second, other)]);
+    let [d, c] = both(&mut there, [(second, other), (first, one)]);
+    // A thread of a process that the other step has ended makes none.
+    let lives = |rig: &Rig, tid| rig.machine.process_of(tid).is_some();
+    if [first, second].into_iter().any(|tid| !lives(&here, tid) || !lives(&there, tid)) {
+        return false;
+    }
+    if conflict(&a.1, &b.1) || conflict(&c.1, &d.1) {
+        return false;
+    }
+    let what = format!(
+        "seed {seed}, pair {pair}: {first} {one:?} {:?} and {second} {other:?} {:?}; the other \
+         way round {:?} and {:?}",
+        a.1, b.1, c.1, d.1
+    );
+    assert_eq!((&a.0, &b.0), (&c.0, &d.0), "answers of {what}");
+    let (here, there) = (seen(&mut here, &free), seen(&mut there, &free));
+    let differs = here.iter().zip(&there).find(|(here, there)| here != there);
+    assert_eq!(differs, None, "after {what}");
+    true
+}
+
+/// Two seconds, or as many pairs as AFUNIX_PAIRS says (CONTRIBUTING.md).
+#[test]
+fn steps_that_touch_nothing_in_common_commute() {
+    let number = |name| Some(std::env::var(name).ok()?.parse().expect("a number"));
+    let effort = number("AFUNIX_PAIRS").map_or(Effort::Time(Duration::from_secs(2)), Effort::Pairs);
+    check(number("AFUNIX_SEED").unwrap_or(1), effort);
+}
