@@ -104,6 +104,63 @@ fn jobs_do_not_change_what_is_found() {
 }
 
 #[test]
+fn a_small_program_is_proved() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let arguments = ["explore", "flush-deadlock-fixed", "--strategy", "exhaustive"];
+    let text = afunix(&arguments, here);
+    assert_eq!(code(&text), 0, "{}", err(&text));
+    assert!(out(&text).starts_with("flush-deadlock-fixed: proved: no failure"), "{}", out(&text));
+    assert!(out(&text).contains("\ncomplete: every schedule that makes a difference was run\n"));
+    let output = afunix(&[&arguments[..], &["--json"]].concat(), here);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["search"]["complete"], true);
+    assert_eq!(report["ended"], "complete");
+    let output = afunix(&[&arguments[..], &["--runs", "3"]].concat(), here);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert!(!out(&output).contains("proved") && out(&output).contains("\nnot complete: "));
+    let arguments = ["explore", "flush-deadlock", "--strategy", "exhaustive"];
+    let output = afunix(&arguments, here);
+    assert_eq!(code(&output), 1, "{}", err(&output));
+    assert!(out(&output).contains("deadlock: left and right wait for each other"));
+}
+
+#[test]
+fn a_bounded_search_says_its_bound_and_pct_its_promise() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let search = ["explore", "flush-deadlock-fixed", "--strategy"];
+    let bounded = ["exhaustive", "--preemptions", "0"];
+    let output = afunix(&[&search[..], &bounded].concat(), here);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    assert!(out(&output).contains("with at most 0 preemptions"), "{}", out(&output));
+    let pct = ["pct", "--depth", "2", "--runs", "50", "--faults", "none"];
+    let output = afunix(&[&search[..], &pct].concat(), here);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let promise = "pct: a bug of depth 2 shows in each run with a probability of at least 1/(";
+    assert!(out(&output).contains(promise), "{}", out(&output));
+}
+
+#[test]
+fn strategies_used_wrongly_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let wrong = |arguments: &[&str], what: &str| {
+        let arguments = [&["explore", "echo"], arguments].concat();
+        let output = afunix(&arguments, directory.path());
+        assert_eq!((code(&output), out(&output).as_str()), (2, ""), "{arguments:?}");
+        assert!(err(&output).contains(what), "{arguments:?}: {}", err(&output));
+    };
+    let exhaustive = ["--strategy", "exhaustive"];
+    wrong(&["--preemptions", "2"], "--preemptions is of --strategy exhaustive only");
+    wrong(&["--strategy", "pct", "--preemptions", "2"], "--strategy exhaustive only");
+    wrong(&[&exhaustive[..], &["--faults", "crash"]].concat(), "use --faults none");
+    wrong(&[&exhaustive[..], &["--preemptions", "-1"]].concat(), "-1");
+    wrong(&["--strategy", "pct", "--depth", "0"], "0 is not in 1..=16");
+    wrong(&["--strategy", "pct", "--depth", "17"], "17 is not in 1..=16");
+    wrong(&["--strategy", "luck"], "[possible values: random, pct, exhaustive]");
+}
+
+#[test]
 fn wrong_names_are_told_with_the_nearest() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();

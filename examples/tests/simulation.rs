@@ -3,7 +3,10 @@
 
 use afunix::Application;
 use afunix_examples::Visit;
-use afunix_sim::{App, Choices, FailureKind, Faults, Report, RunOptions, app, run};
+use afunix_sim::{
+    App, Campaign, Choices, Ended, ExploreOptions, FailureKind, Faults, Plan, Report, RunOptions,
+    app, explore, run,
+};
 
 /// The scenario of this name, as what the simulator runs.
 fn scenario(name: &str) -> App {
@@ -110,4 +113,31 @@ fn stale_socket_unlink_is_found_out() {
 #[test]
 fn hot_restart_is_found_out_by_a_crash() {
     assert!(is_found_out("hot-restart", 2000).faults.crashes > 0);
+}
+
+/// Every run that differs, without faults.
+fn search(name: &str) -> Campaign {
+    let run = RunOptions { faults: Faults::None, ..RunOptions::default() };
+    let plan = Plan::Exhaustive { strict: false };
+    explore(&scenario(name), &ExploreOptions { run, plan, runs: 100_000, ..Default::default() })
+}
+
+#[test]
+fn small_scenarios_are_proved() {
+    for (name, executions) in
+        [("flush-deadlock-fixed", 12), ("echo", 32), ("pipeline", 140), ("scan", 1)]
+    {
+        let campaign = search(name);
+        let search = campaign.search.expect("a search");
+        assert!(campaign.failure.is_none(), "{name}: {:?}", campaign.failure);
+        assert!(campaign.ended == Ended::Complete && search.complete, "{name}: {search:?}");
+        assert_eq!(search.executions, executions, "{name}");
+    }
+}
+
+#[test]
+fn a_search_finds_the_deadlock() {
+    let campaign = search("flush-deadlock");
+    let found = campaign.failure.expect("a deadlock");
+    assert_eq!(found.failure.kind, FailureKind::Deadlock, "{:?}", found.failure);
 }
