@@ -102,9 +102,8 @@ impl Machine {
             return Err(Errno::INVAL);
         }
         Cursor::new(&walker(&self.processes, cx), path)?;
-        let process = self.process(cx);
-        process.descriptors.lowest_free(0, process.limits.descriptors)?;
-        let mode = mode & 0o7777 & !process.umask;
+        self.room(cx, 1)?;
+        let mode = mode & 0o7777 & !self.process(cx).umask;
         let (inode, made) = self.open_inode(cx, path, flags, mode)?;
         let kind = match &self.tree[inode].content {
             _ if handle => Kind::Path(inode),

@@ -88,11 +88,11 @@ impl Machine {
 
     /// The lowest free number for a file; EMFILE.
     pub(super) fn install(&mut self, cx: Cx, file: FileId, cloexec: bool) -> Result<i32, Errno> {
+        self.touch(Object::Numbers(cx.pid), Access::Write);
         let process = self.process_mut(cx);
         let limit = process.limits.descriptors;
         let number = process.descriptors.insert(Descriptor { file, cloexec }, 0, limit)?;
         self.files[file].references += 1;
-        self.touch(Object::Numbers(cx.pid), Access::Write);
         self.touch(Object::Descriptor(cx.pid, number), Access::Write);
         Ok(number)
     }
