@@ -53,7 +53,7 @@ fn what_is_no_tape_is_told_in_a_line() {
     assert_eq!(
         error("afunix-tape 1\nfaults lots\n"),
         "line 2: a fault profile is one of none, io, \
-        crash, all, portfolio, not \"lots\""
+        crash, all, posix, portfolio, not \"lots\""
     );
     assert_eq!(error("afunix-tape 1\nseed -1\n"), "line 2: \"-1\" is not a seed");
     assert_eq!(error("afunix-tape 1\nfile /etc/shadow\n"), "line 2: \"file\" is not known here");

@@ -46,9 +46,7 @@ const BUFFERS_MAX: usize = 1024;
 impl Machine {
     /// The calls that may wait.
     pub(super) fn perform(&mut self, cx: Cx, call: &mut Call<'_, '_>) -> Flow {
-        if self.profile.portable
-            && let Err(errno) = portable::refuse(call)
-        {
+        if let Err(errno) = self.known_to_profile(call) {
             return Flow::Done(Err(errno));
         }
         match call {
@@ -100,12 +98,19 @@ impl Machine {
         }
     }
 
+    /// The error of what the profile `posix` does not have.
+    #[inline]
+    fn known_to_profile(&self, call: &Call<'_, '_>) -> Result<(), Errno> {
+        if self.profile.portable { portable::refuse(call) } else { Ok(()) }
+    }
+
     /// The calls that never wait.
     pub(super) fn perform_at_once(
         &mut self,
         cx: Cx,
         call: &mut Call<'_, '_>,
     ) -> Result<usize, Errno> {
+        self.known_to_profile(call)?;
         match call {
             Call::Close { fd } => self.close_number(cx.pid, fd.number()).map(|()| 0),
             Call::Socket { domain, kind, protocol } => self.socket(cx, *domain, *kind, *protocol),
