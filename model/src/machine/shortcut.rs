@@ -1,7 +1,7 @@
 //! The short way of the commonest calls through the machine: see `sockets::shortcut`.
 
 use afunix::net::Fd;
-use afunix::{Call, NameWant, RawName, RecvFlags, Segment, SegmentMut, SendFlags, Tid};
+use afunix::{Call, NameWant, Pid, RawName, RecvFlags, Segment, SegmentMut, SendFlags, Tid};
 
 use super::Machine;
 use super::file::Kind;
@@ -31,6 +31,7 @@ impl Machine {
             {
                 self.quick_receive(tid, *fd, room)
             }
+            Call::Close { fd } => self.quick_close(tid, *fd),
             _ => None,
         }
     }
@@ -45,18 +46,39 @@ impl Machine {
         self.sockets.receive_shortcut(socket, room)
     }
 
+    /// The last close of a socket's file that no epoll watches and that holds no inode.
+    fn quick_close(&mut self, tid: Tid, fd: Fd<'_>) -> Option<usize> {
+        let process = self.idle_in(tid)?;
+        let descriptors = &mut self.processes.get_mut(process.0)?.descriptors;
+        let file = descriptors.get(fd.number()).ok()?.file;
+        let state = self.files.get(file)?;
+        let Kind::Socket(socket) = state.kind else { return None };
+        let is_last = state.references == 1 && state.in_flight == 0;
+        if !is_last || state.bound_to.is_some() || self.watches.is_watched(file) {
+            return None;
+        }
+        self.sockets.close_shortcut(socket)?;
+        descriptors.remove(fd.number()).expect("it was there before");
+        self.files.remove(file);
+        Some(0)
+    }
+
     /// The socket that a number stands for in the process of a thread that waits in no call.
     #[inline(always)]
     fn socket_at(&self, tid: Tid, fd: Fd<'_>) -> Option<SocketKey> {
-        let thread = self.threads.get(tid.0)?;
-        if thread.call.is_some() || thread.unmasked.is_some() {
-            return None;
-        }
-        let process = self.processes.get(thread.process.0)?;
+        let process = self.processes.get(self.idle_in(tid)?.0)?;
         let file = process.descriptors.get(fd.number()).ok()?.file;
         match self.files.get(file)?.kind {
             Kind::Socket(socket) => Some(socket),
             _ => None,
         }
+    }
+
+    /// The process of a thread that waits in no call.
+    #[inline(always)]
+    fn idle_in(&self, tid: Tid) -> Option<Pid> {
+        let thread = self.threads.get(tid.0)?;
+        let is_idle = thread.call.is_none() && thread.unmasked.is_none();
+        is_idle.then_some(thread.process)
     }
 }

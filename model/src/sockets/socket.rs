@@ -116,6 +116,12 @@ impl Backlog {
         self.0.as_ref().is_none_or(|connections| connections.waiting.is_empty())
     }
 
+    /// Whether there never was any.
+    #[inline]
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = SocketKey> {
         self.0.iter().flat_map(|connections| connections.waiting.iter().copied())
     }

@@ -201,7 +201,7 @@ fn disturb(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) 
             }
             rig.step(tid, &mut Call::Poll { fds: &mut polled, timeout: None, mask: None }, resume)
         }
-        92..97 => {
+        92..95 => {
             let options = [
                 (SO_PASSCRED, 0..2),
                 (SO_TIMESTAMP, 0..2),
@@ -215,14 +215,14 @@ fn disturb(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) 
             let (level, value) = (SOL_SOCKET, &value.to_ne_bytes()[..]);
             rig.step(tid, &mut Call::Setsockopt { fd: socket, level, option, value }, resume)
         }
-        97 | 98 if how < 64 => {
+        95..=98 if how < 64 => {
             let receiver = Address::path("/tmp/receiver").expect("a path").to_bytes();
             let name = [&[0, 0], &[1, 0], &receiver[..], &receiver[..]][usize::from(how) % 4];
             rig.step(tid, &mut Call::Connect { fd: socket, name: RawName::Bytes(name) }, resume)
         }
-        97 | 98 if how < 80 => rig.step(tid, &mut Call::Shutdown { fd: socket, how: 1 }, resume),
-        97 | 98 if how < 160 => rig.step(tid, &mut Call::Close { fd: socket }, resume),
-        97 | 98 if how < 200 => {
+        95..=98 if how < 80 => rig.step(tid, &mut Call::Shutdown { fd: socket, how: 1 }, resume),
+        95..=98 if how < 140 => rig.step(tid, &mut Call::Close { fd: socket }, resume),
+        95..=98 if how < 200 => {
             let (kind, mut fds) = ([1, 2, 5][usize::from(how) % 3], [0; 2]);
             let mut call = Call::Socketpair { domain: 1, kind, protocol: 0, fds: &mut fds };
             rig.step(tid, &mut call, resume)

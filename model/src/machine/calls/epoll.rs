@@ -69,7 +69,7 @@ impl Watches {
         watches.map(|watch| self.epolls[self.watches[*watch].epoll].file)
     }
 
-    fn is_watched(&self, file: FileId) -> bool {
+    pub(in super::super) fn is_watched(&self, file: FileId) -> bool {
         self.by_file.contains_key(&file)
     }
 
