@@ -256,3 +256,36 @@ fn the_short_way_is_the_general_way() {
         twins.compare();
     }
 }
+
+#[test]
+fn a_close_is_the_general_one_whatever_was_done_before() {
+    let (second, act) = (Tid(2), |what, number, how| Act { what, number, len: 10, how });
+    for (one, other) in [(3, 4), (4, 3), (5, 6), (7, 8), (8, 7)] {
+        let before = [
+            // Nothing that matters.
+            (MAIN, act(99, 3, 0)),
+            // Bytes that nobody reads at either end.
+            (MAIN, act(0, one, 0)),
+            (MAIN, act(0, other, 0)),
+            // Calls that wait at either end: a read, a poll.
+            (second, act(40, one, 0)),
+            (second, act(40, other, 0)),
+            (second, act(88, one, 0)),
+            (second, act(88, other, 0)),
+            // Options, O_ASYNC, the file itself in flight, the other end closed.
+            (MAIN, act(92, one, 1)),
+            (MAIN, act(92, other, 1)),
+            (MAIN, act(99, other, 3)),
+            (MAIN, act(80, one, 0)),
+            (MAIN, act(97, other, 100)),
+        ];
+        for (tid, act_before) in before {
+            let mut twins = Twins::new();
+            twins.step(tid, act_before, Resume::First);
+            for number in [one, other] {
+                twins.step(MAIN, act(97, number, 100), Resume::First);
+                twins.compare();
+            }
+        }
+    }
+}
