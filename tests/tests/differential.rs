@@ -19,6 +19,16 @@ fn diff_mixed(
     waiting_one_in: u32,
 ) -> Result<Summary, Box<Failure>> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+    diff_by(jobs, steps, seed, profile, waiting_one_in)
+}
+
+fn diff_by(
+    jobs: usize,
+    steps: u64,
+    seed: u64,
+    profile: Profile,
+    waiting_one_in: u32,
+) -> Result<Summary, Box<Failure>> {
     let stop = &AtomicBool::new(false);
     run(&Options { steps, seed, profile, jobs, waiting_one_in, stop }, &mut |_| ())
 }
@@ -55,6 +65,27 @@ fn agrees_with_the_kernel_where_calls_wait() {
         Ok(summary) => println!("{summary}"),
         Err(failure) => panic!("{failure}"),
     }
+}
+
+#[test]
+fn the_result_hangs_on_the_seed_alone() {
+    // Programs whose calls wait are left out: how often a timeout passes hangs on the system.
+    let covered = |jobs| match diff_by(jobs, 10_000, 5, Profile::linux_6_18(), 0) {
+        Ok(Summary { steps, programs, waiting, coverage, .. }) => {
+            (steps, programs, waiting, coverage)
+        }
+        Err(failure) => panic!("{failure}"),
+    };
+    assert_eq!(covered(1), covered(3));
+    let planted = Planted::SHUTDOWN_STAYS_LOCAL;
+    let found = |jobs| {
+        let profile = Profile { planted, ..Profile::linux_6_18() };
+        match diff_by(jobs, 200_000, 5, profile, 0).map_err(|failure| *failure) {
+            Err(Failure::Diverged(divergence)) => (divergence.number, divergence.program),
+            other => panic!("{planted:?} was not found: {other:?}"),
+        }
+    };
+    assert_eq!(found(1), found(3));
 }
 
 /// A fault planted in the model is found and shrunk.

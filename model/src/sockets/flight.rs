@@ -75,6 +75,14 @@ impl Sockets {
         }
     }
 
+    /// As [`Self::drop_files`], with an out-of-band byte: they stay counted (OPT 8).
+    pub(super) fn lose_files(&mut self, receiver: SocketKey, buffer: &Buffer) {
+        if !buffer.files().is_empty() {
+            self.table[receiver].rare_mut().lost_files += buffer.files().len();
+        }
+        self.drop_files(receiver, buffer);
+    }
+
     /// A connection has left its listener's backlog: what it carries is its own now.
     pub(super) fn carry_accepted(&mut self, listener: SocketKey, accepted: SocketKey) {
         if self.table[listener].carried == 0 {

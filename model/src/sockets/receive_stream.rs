@@ -1,7 +1,7 @@
 //! Receiving from a stream: SRECV, and how a read goes over message buffers, the out-of-band mark
 //! among them (OOB).
 
-use afunix::{Errno, RecvFlags};
+use afunix::{Errno, RecvFlags, SocketType};
 
 use super::buffer::{NO_CREDENTIALS, Sink};
 use super::call::{Cause, Incoming, Receiving, Stop, Waiting};
@@ -271,7 +271,10 @@ impl Sockets {
         let Some(buffer) = self.table[key].queue.pop() else {
             panic!("a buffer that is freed is in its queue");
         };
-        self.drop_files(key, &buffer);
+        match self.table[key].kind {
+            SocketType::Stream => self.lose_files(key, &buffer),
+            SocketType::Datagram | SocketType::Seqpacket => self.drop_files(key, &buffer),
+        }
         self.uncharge(tickets, buffer.from, buffer.charge);
     }
 
@@ -399,7 +402,7 @@ impl Sockets {
             }
             self.watch.flow(Flow::Taken { socket: key, bytes: 1, files: 0 });
             if let Some(before) = self.table[key].queue.remove_placeholder_before(mark) {
-                self.drop_files(key, &before);
+                self.lose_files(key, &before);
                 self.uncharge(tickets, before.from, before.charge);
             }
         }

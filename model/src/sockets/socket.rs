@@ -80,7 +80,8 @@ pub(super) struct Rare {
     pub(super) filter: Option<Box<Filter>>,
     /// Whom it tells by signals.
     pub(super) alerts: Option<Alerts>,
-    /// Files that were dropped with messages of an old peer (DGCONN 3): they stay counted.
+    /// Files that were dropped with messages of an old peer (DGCONN 3), or with an
+    /// out-of-band byte: they stay counted (OPT 8).
     pub(super) lost_files: usize,
 }
 

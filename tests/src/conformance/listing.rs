@@ -1,9 +1,11 @@
 //! What /proc lists of sockets: /proc/net/unix and fdinfo.
 
-use afunix::{Host, OpenFlags};
+use afunix::call::Segment;
+use afunix::{Host, OpenFlags, RawName};
 
 use super::{Case, start, table};
 use crate::calls::*;
+use crate::raw;
 
 pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
     table![
@@ -11,6 +13,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "OPT 8" listed_names,
         "OPT 8" files_in_flight_are_counted,
         "DGCONN 3" lost_files_stay_counted,
+        "OPT 8" files_of_urgent_bytes_stay_counted,
         "OPT 13" listed_listener_and_backlog,
         "OPT 13" listed_datagrams,
         "OPT 13" listed_waits,
@@ -150,6 +153,16 @@ fn files_in_flight_are_counted<H: Host>(h: &H) {
     let text = read_all(h, "/proc/self/fdinfo/0");
     assert!(!text.contains("scm_fds") && text.starts_with("pos:\t0\nflags:\t0"), "{text}");
     assert_eq!(open(h, "/proc/self/fdinfo/99", OpenFlags::empty()), Err(afunix::Errno::NOENT));
+}
+
+fn files_of_urgent_bytes_stay_counted<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    let (data, control) = ([Segment::Bytes(b"x")], rights(&[0, 0]));
+    sendmsg_of(h, a, &data, raw::control(&control), OOB, RawName::NONE).unwrap();
+    assert_eq!(recv(h, b, 1, OOB), Ok(b"x".to_vec()), "it goes alone");
+    send(h, a, b"y", 0).unwrap();
+    assert_eq!(recv(h, b, 1, 0), Ok(b"y".to_vec()));
+    assert_eq!(scm_fds(h, b), "2");
 }
 
 fn listed_listener_and_backlog<H: Host>(h: &H) {

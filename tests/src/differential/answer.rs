@@ -30,11 +30,15 @@ pub(super) enum Tag {
     Stat,
     /// Masks of poll.
     Events,
+    /// A process id.
+    Pid,
+    /// Signals that the process has handled, one byte each, sorted.
+    Signals,
     /// Of every open descriptor after the step: number, readiness, SIOCINQ, SIOCOUTQ.
     After,
 }
 
-const TAGS: [Tag; 13] = [
+const TAGS: [Tag; 15] = [
     Tag::Result,
     Tag::Data,
     Tag::Name,
@@ -47,6 +51,8 @@ const TAGS: [Tag; 13] = [
     Tag::Entries,
     Tag::Stat,
     Tag::Events,
+    Tag::Pid,
+    Tag::Signals,
     Tag::After,
 ];
 
@@ -59,6 +65,14 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn push(&mut self, tag: Tag, bytes: Vec<u8>) {
         self.fields.push((tag, bytes));
+    }
+
+    /// Adds the signals that the process has handled, if there are any.
+    pub(super) fn push_signals(&mut self, mut signals: Vec<i32>) {
+        signals.sort_unstable();
+        if !signals.is_empty() {
+            self.push(Tag::Signals, signals.into_iter().map(|signal| signal as u8).collect());
+        }
     }
 
     pub(super) fn set_result(&mut self, result: Result<usize, Errno>) {

@@ -87,6 +87,7 @@ impl Pairs {
                     translate_times(&mut bytes[4..], of_model.get(4..).unwrap_or(&[]));
                     self.translate_control(&mut bytes[4..]);
                 }
+                Tag::Pid => self.translate_pid(bytes),
                 Tag::Value if is_peername(request) => {
                     self.translate_name(&mut bytes[4..], of_model.get(4..).unwrap_or(&[]));
                 }

@@ -5,6 +5,7 @@
 //! wait are left out at once.
 
 mod actions;
+mod alerts;
 mod arguments;
 mod files;
 mod messages;
@@ -59,7 +60,7 @@ pub(super) fn program<'r>(
     random: &'r mut dyn RngCore,
     setting: &'r Setting<'r>,
 ) -> (Program, model::Ran) {
-    let mut maker = Maker::new(random, setting);
+    let mut maker = Maker::new(random, setting, 1);
     maker.begin();
     if maker.one_in(3) {
         maker.situation();
@@ -87,6 +88,10 @@ pub(super) fn program<'r>(
         if maker.program.steps.len() >= length {
             break;
         }
+    }
+    for process in 0..processes {
+        maker.process = process;
+        maker.conclude();
     }
     let pids = maker.state.pids();
     let Maker { program, done, broken, left_out, .. } = maker;
@@ -153,11 +158,12 @@ struct Maker<'r> {
 }
 
 impl<'r> Maker<'r> {
-    fn new(random: &'r mut dyn RngCore, setting: &'r Setting<'r>) -> Self {
+    /// For a program with so many threads in each process.
+    fn new(random: &'r mut dyn RngCore, setting: &'r Setting<'r>, threads: usize) -> Self {
         let Setting { here, prefix, user, number } = *setting;
         let span = u64::from(STRANGERS.end - STRANGERS.start) / 2;
         let cargo = KINDS[random.next_u32() as usize % KINDS.len()];
-        let program = Program { processes: 1, threads: 1, cargo, ..Program::default() };
+        let program = Program { processes: 1, threads, cargo, ..Program::default() };
         Maker {
             random,
             setting,
@@ -342,6 +348,9 @@ fn off_the_console(mut request: Request) -> Request {
         | Request::Fstat { fd }
         | Request::Getdents { fd }
         | Request::Fchmod { fd, .. }
+        | Request::Fchdir { fd }
+        | Request::Unixfile { fd, .. }
+        | Request::Signal(SignalCall::Own { fd, .. } | SignalCall::Owner { fd, .. })
         | Request::EpollWait { fd, .. }
             if *fd == Slot::Console =>
         {

@@ -4,15 +4,18 @@ use std::cell::RefCell;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use afunix::{Backend, Call, Errno};
+use afunix::{Backend, Call, Errno, Host, SaFlags};
 use afunix_kernel_backend::worker::{Crews, Plan, Stopped, Turn, WORKERS, Workers};
 
 use super::answer::Answer;
 use super::model;
-use super::perform::{Side, look, made, pattern, perform};
+use super::perform::{HEARD, Side, look, made, pattern, perform};
 use super::program::{Program, Slot};
 
+/// The signals that a worker has handled: its own, since it is forked.
+static HAS_HEARD: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 /// Bytes for the answers of one program.
 const ROOM: usize = 64 << 20;
 /// A program takes milliseconds.
@@ -100,7 +103,10 @@ impl Kernel {
         };
         let place = self.make_place()?;
         let user = self.user;
-        let setup = || set_up(&place, user);
+        let setup = || {
+            listen();
+            set_up(&place, user);
+        };
         let perform_turn = |turn: Turn, bytes: &mut Vec<u8>| {
             let step = steps[turn.index];
             let done = model.done[step].as_ref().expect("only steps that were made are turns");
@@ -112,6 +118,7 @@ impl Kernel {
             touched.extend(made(request, &answer).into_iter().map(|(_, number)| number));
             let looks_around = program.looks_around_after(step);
             look(&mut side, &mut answer, (!looks_around).then_some(&touched));
+            answer.push_signals(take_heard());
             answer.encode(bytes);
         };
         let outcome = self.workers.run(plan, &setup, &perform_turn);
@@ -124,6 +131,20 @@ impl Kernel {
         let pids = outcome.pids[..program.processes].to_vec();
         Ok(Ran { done, pids, stopped: outcome.stopped })
     }
+}
+
+/// Handles signals, in a worker and in those that are forked from it.
+fn listen() {
+    for signal in HEARD {
+        let note = move |_: &_| HAS_HEARD.lock().expect("nobody panics with it").push(signal);
+        let set = afunix_kernel_backend::Kernel.on_signal(signal, SaFlags::empty(), note);
+        set.expect("these signals can be handled");
+    }
+}
+
+/// The signals that the worker has handled since this was asked for.
+fn take_heard() -> Vec<i32> {
+    std::mem::take(&mut *HAS_HEARD.lock().expect("nobody panics with it"))
 }
 
 /// What the first worker does before anything else.

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use afunix::call::{Fcntl, OptionOut};
 use afunix::options::{SO_ACCEPTCONN, SO_TYPE, SOL_SOCKET};
-use afunix::{Call, Errno, NameOut, Pid, PollFd, Readiness, Tid};
+use afunix::{Call, Errno, NameOut, Pid, PollFd, Readiness, SaFlags, SigHandler, Sigaction, Tid};
 use afunix_model::Machine;
 use afunix_model::machine::{Resume, Step as Outcome};
 use afunix_model::profile::Profile;
 
 use super::answer::{Answer, Tag};
 use super::coverage::{Before, Role};
-use super::perform::{ENTRY, Side, look, made, perform};
+use super::perform::{ENTRY, HEARD, Side, look, made, perform};
 use super::program::{CARGO_FILE, Program, Request, Slot};
 use super::waiting::Waits;
 use crate::raw::fd;
@@ -123,6 +123,10 @@ pub(super) struct State<'a> {
     cargo: i32,
     prefix: &'a [u8],
     pub(super) numbers: Vec<i32>,
+    /// Per process the signals that it has handled; empty where no signal is compared.
+    heard: Vec<Vec<i32>>,
+    /// Whether what is called is called on the kernel, too.
+    performs: bool,
     /// The threads and the calls that wait in them, where any may.
     pub(super) waits: Option<Box<Waits>>,
 }
@@ -139,6 +143,8 @@ impl<'a> State<'a> {
             cargo: program.cargo,
             prefix,
             numbers: Vec::new(),
+            heard: Vec::new(),
+            performs: false,
             waits: None,
         };
         // The kernel's directory is the program's own, and its table holds 0 to 2.
@@ -147,11 +153,41 @@ impl<'a> State<'a> {
         state.call(&mut Call::Mkdir { path: b"/up/program", mode: 0o777 });
         state.call(&mut Call::Chdir { path: b"/up/program" });
         state.call(&mut Call::Umask { mask: 0o022 });
+        if program.threads == 1 {
+            state.listen();
+        }
         if user != 0 {
             let call = &mut Call::Setids { uid: user, gid: user, groups: &[] };
             assert_eq!(state.call(call), Some(Ok(0)), "a fresh machine's process is root");
         }
         state
+    }
+
+    /// Handles signals.
+    fn listen(&mut self) {
+        let new = Some(Sigaction { handler: SigHandler::Handle, flags: SaFlags::empty() });
+        for signal in HEARD {
+            self.call(&mut Call::Sigaction { signal, new, old: &mut Sigaction::default() });
+        }
+        self.heard = vec![Vec::new()];
+    }
+
+    /// Whether signals are handled, and compared.
+    pub(super) fn listens(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
+    /// Handles the signals that the acting process was sent.
+    fn hear(&mut self) {
+        let Some(heard) = self.heard.get_mut(self.process) else { return };
+        while let Some(signal) = self.machine.next_signal(self.processes[self.process].1) {
+            heard.push(signal);
+        }
+    }
+
+    /// The signals that the acting process has handled since this was asked for.
+    fn take_heard(&mut self) -> Vec<i32> {
+        self.heard.get_mut(self.process).map(std::mem::take).unwrap_or_default()
     }
 
     pub(super) fn fork(&mut self, processes: usize) {
@@ -162,6 +198,9 @@ impl<'a> State<'a> {
             self.slots.push(self.slots[0].clone());
             self.by_number.push(self.by_number[0].clone());
             self.last.push(self.last[0].clone());
+            if self.listens() {
+                self.heard.push(Vec::new());
+            }
         }
     }
 
@@ -182,11 +221,17 @@ impl<'a> State<'a> {
     pub(super) fn step(&mut self, request: &Request, looks_around: bool) -> Option<Done> {
         let before = self.before(request);
         self.numbers.clear();
-        let mut answer = perform(self, request)?;
+        self.performs = true;
+        let answer = perform(self, request);
+        self.performs = false;
+        let mut answer = answer?;
         let mut touched = self.numbers.clone();
         touched.extend(self.enter(request, &answer));
         let numbers = self.numbers.clone();
+        self.performs = true;
         look(self, &mut answer, (!looks_around).then_some(&touched));
+        self.performs = false;
+        answer.push_signals(self.take_heard());
         let after = answer.field(Tag::After).unwrap_or(&[]);
         after.clone_into(&mut self.last[self.process]);
         Some(Done { numbers, answer, before })
@@ -316,11 +361,17 @@ impl Side for State<'_> {
         if self.is_acting() {
             return self.act(call);
         }
+        if self.performs {
+            self.hear();
+        }
         let outcome = self.machine.step(self.now(), self.observer(), call, Resume::First);
         self.drain();
+        if self.performs {
+            self.hear();
+        }
         match outcome {
             Outcome::Done(result) => Some(result),
-            // Nobody handles a signal.
+            // No call waits that a signal could interrupt.
             Outcome::Restart => None,
             Outcome::Blocked { ticket, .. } => {
                 self.machine.cancel(ticket);

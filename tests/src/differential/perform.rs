@@ -1,13 +1,15 @@
 //! Performing a request: the same code on both sides, so that a difference is one of the calls.
 
+mod listing;
 mod message;
 mod others;
+mod signals;
 
 use std::time::Duration;
 
 use afunix::call::{DirEntry, Fcntl, OptionOut, Stat};
 use afunix::control::{self, SCM_PIDFD, SCM_RIGHTS};
-use afunix::options::{SIOCINQ, SIOCOUTQ, SO_PEERPIDFD};
+use afunix::options::{SIOCINQ, SIOCOUTQ, SIOCUNIXFILE, SO_ATTACH_FILTER, SO_PEERPIDFD};
 use afunix::{Call, Errno, Limits, NameOut, OpenFlags, PollFd, RawName, Readiness, SocketFlags};
 
 use super::answer::{Answer, Tag};
@@ -15,6 +17,7 @@ use super::program::{Name, PathCall, Request, Slot, Want};
 use crate::raw::fd;
 pub(super) use message::pattern;
 use message::{receive, receive_many, send, send_many};
+pub(super) use signals::HEARD;
 
 /// The first number that is looked at after every step.
 const FIRST: i32 = 3;
@@ -65,10 +68,13 @@ pub(super) fn perform(side: &mut dyn Side, request: &Request) -> Option<Answer> 
         | Request::Select { .. }
         | Request::Readlink { .. }
         | Request::Identity(_)
+        | Request::Capset { .. }
         | Request::Mount { .. }
         | Request::Umount { .. }
         | Request::Detach
         | Request::Chroot { .. } => others::perform(side, request, &mut answer)?,
+        Request::Signal(call) => signals::perform(side, call, &mut answer)?,
+        Request::Listing => listing::perform(side, &mut answer)?,
         Request::Path { path, call } => by_path(side, path, *call, &mut answer)?,
         _ => simple(side, request, &mut answer)?,
     };
@@ -105,6 +111,7 @@ pub(super) fn made(request: &Request, answer: &Answer) -> Vec<(u16, i32)> {
         | Request::Dup { into, .. }
         | Request::Dup2 { into, .. }
         | Request::Dup3 { into, .. }
+        | Request::Unixfile { into, .. }
         | Request::Open { into, .. } => vec![(*into, result as i32)],
         _ => Vec::new(),
     }
@@ -216,7 +223,9 @@ fn simple(side: &mut dyn Side, request: &Request, answer: &mut Answer) -> Result
                 side.call(&mut Call::Getsockopt { fd, level, option, value: &mut value })?;
             let len = value.len;
             if result.is_ok() {
-                let written = len.clamp(0, 64) as usize;
+                // SO_GET_FILTER counts instructions.
+                let unit = if option == SO_ATTACH_FILTER { 8 } else { 1 };
+                let written = (unit * len).clamp(0, 64) as usize;
                 answer.push(Tag::Value, [&len.to_ne_bytes()[..], &buffer[..written]].concat());
             }
             result
@@ -286,6 +295,11 @@ fn on_descriptors(side: &mut dyn Side, request: &Request) -> Result_ {
             Call::Open { path: path.as_bytes(), flags, mode: *mode }
         }
         Request::Eventfd { count, flags, .. } => Call::Eventfd2 { count: *count, flags: *flags },
+        Request::Unixfile { fd, .. } => {
+            let fd = number(fd);
+            return side.call(&mut Call::Ioctl { fd, request: SIOCUNIXFILE, value: &mut 0 });
+        }
+        Request::Fchdir { fd } => Call::Fchdir { fd: number(fd) },
         Request::Chdir { path } => Call::Chdir { path: path.as_bytes() },
         Request::Umask { mask } => Call::Umask { mask: *mask },
         Request::Limit { descriptors } => {

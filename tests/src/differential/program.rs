@@ -1,6 +1,10 @@
 //! Programs: steps whose descriptors are slots.
 
+mod calls;
+
 use afunix::call::Fcntl;
+
+pub(super) use calls::{Identity, OwnerBy, PathCall, SignalCall};
 
 /// A descriptor as a program names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,33 +126,6 @@ pub enum ReceiveBy {
 
 /// Room for a name: [`afunix::NameWant`].
 pub(super) type Want = afunix::NameWant;
-
-/// A call by path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathCall {
-    Mkdir(u32),
-    Rmdir,
-    Unlink,
-    Rename(&'static str),
-    Link(&'static str),
-    Symlink(&'static str),
-    Chmod(u32),
-    Chown(u32, u32),
-    Stat,
-    Lstat,
-}
-
-/// Who a process is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// Real, effective, saved.
-    Resuid([u32; 3]),
-    /// Real, effective, saved.
-    Resgid([u32; 3]),
-    Fsuid(u32),
-    Fsgid(u32),
-    Groups(Vec<u32>),
-}
 
 /// A call, with slots for descriptors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,6 +249,23 @@ pub enum Request {
         len: usize,
     },
     Identity(Identity),
+    /// Lays down capabilities: of what is permitted, all but these are left in effect, and all but
+    /// those permitted.
+    Capset {
+        effective: u64,
+        permitted: u64,
+    },
+    Signal(SignalCall),
+    /// SIOCUNIXFILE.
+    Unixfile {
+        fd: Slot,
+        into: u16,
+    },
+    Fchdir {
+        fd: Slot,
+    },
+    /// What /proc tells of the process's own sockets, and of those that wait to be accepted.
+    Listing,
     /// Mounts a tmpfs that nobody else sees: unshare and mount.
     Mount {
         path: &'static str,
@@ -454,11 +448,12 @@ impl Request {
             Request::EpollWait { .. } => "epoll_pwait2",
             Request::Select { .. } => "pselect6",
             Request::Readlink { .. } => "readlink",
-            Request::Identity(Identity::Resuid(_)) => "setresuid",
-            Request::Identity(Identity::Resgid(_)) => "setresgid",
-            Request::Identity(Identity::Fsuid(_)) => "setfsuid",
-            Request::Identity(Identity::Fsgid(_)) => "setfsgid",
-            Request::Identity(Identity::Groups(_)) => "setgroups",
+            Request::Identity(identity) => identity.name(),
+            Request::Capset { .. } => "capset",
+            Request::Signal(call) => call.name(),
+            Request::Unixfile { .. } => "ioctl",
+            Request::Fchdir { .. } => "fchdir",
+            Request::Listing => "(/proc)",
             Request::Mount { .. } => "mount",
             Request::Umount { .. } => "umount2",
             Request::Detach => "unshare",
@@ -539,12 +534,17 @@ impl Request {
             | Request::Ioctl { fd, .. }
             | Request::Lseek { fd, .. }
             | Request::Fstat { fd }
+            | Request::Unixfile { fd, .. }
+            | Request::Fchdir { fd }
             | Request::Fchmod { fd, .. } => each(fd),
+            Request::Signal(call) => call.each_slot(each),
             Request::Socket { .. }
             | Request::Socketpair { .. }
             | Request::EpollCreate { .. }
             | Request::Readlink { .. }
             | Request::Identity(_)
+            | Request::Capset { .. }
+            | Request::Listing
             | Request::Mount { .. }
             | Request::Umount { .. }
             | Request::Detach
@@ -575,23 +575,6 @@ impl Control {
     fn each_slot(&mut self, each: &mut dyn FnMut(&mut Slot)) {
         if let Control::Rights(slots) = self {
             slots.iter_mut().for_each(each);
-        }
-    }
-}
-
-impl PathCall {
-    fn name(self) -> &'static str {
-        match self {
-            PathCall::Mkdir(_) => "mkdir",
-            PathCall::Rmdir => "rmdir",
-            PathCall::Unlink => "unlink",
-            PathCall::Rename(_) => "rename",
-            PathCall::Link(_) => "link",
-            PathCall::Symlink(_) => "symlink",
-            PathCall::Chmod(_) => "chmod",
-            PathCall::Chown(..) => "chown",
-            PathCall::Stat => "stat",
-            PathCall::Lstat => "lstat",
         }
     }
 }

@@ -91,7 +91,7 @@ fn show_field(tag: Tag, bytes: &[u8], other: &[u8]) -> String {
             format!("afterwards {}", entries.join(", "))
         }
         Tag::Data => {
-            let shown = &bytes[..bytes.len().min(40)];
+            let shown = &bytes[..bytes.len().min(80)];
             format!("{} bytes \"{}\"", bytes.len(), shown.escape_ascii())
         }
         _ => {

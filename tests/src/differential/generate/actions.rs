@@ -3,6 +3,7 @@
 use afunix::call::Fcntl;
 use afunix::options::*;
 
+use super::alerts::ASYNC;
 use super::arguments::PATHS;
 use super::*;
 
@@ -17,7 +18,7 @@ impl Maker<'_> {
             let fd = self.any();
             self.add(Request::Close { fd });
         }
-        match self.below(121) {
+        match self.below(126) {
             0..=3 => {
                 let kind = self.socket_kind();
                 let into = self.slot();
@@ -85,6 +86,9 @@ impl Maker<'_> {
             105 => self.select(),
             106 if self.one_in(3) => self.identity(),
             107 => self.view(),
+            121..=122 => self.alert(),
+            123..=124 => self.filter(),
+            125 => self.rarely(),
             _ => self.files(),
         }
     }
@@ -181,7 +185,7 @@ impl Maker<'_> {
             2 => Fcntl::Getfd,
             3 => Fcntl::Setfd(self.pick(&[0, 1, 3])),
             4 | 5 => Fcntl::Getfl,
-            _ => Fcntl::Setfl(self.pick(&[NONBLOCK, NONBLOCK, NONBLOCK | 2, 0])),
+            _ => Fcntl::Setfl(self.pick(&[NONBLOCK, NONBLOCK, NONBLOCK | 2, NONBLOCK | ASYNC, 0])),
         };
         let flags = self.pick(&[0, CLOEXEC, 1]);
         let request = match self.below(6) {

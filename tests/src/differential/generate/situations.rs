@@ -11,7 +11,7 @@ use crate::differential::perform::WHOLE;
 
 type Situation = for<'a, 'r> fn(&'a mut Maker<'r>);
 
-const ALL: [Situation; 12] = [
+const ALL: [Situation; 14] = [
     |maker| maker.queued_stream(),
     |maker| maker.full_pair(),
     |maker| maker.full_receiver(),
@@ -24,6 +24,8 @@ const ALL: [Situation; 12] = [
     |maker| maker.records(),
     |maker| maker.peers(),
     |maker| maker.options_before_connect(),
+    |maker| maker.told(),
+    |maker| maker.filtered(),
 ];
 
 impl Maker<'_> {
@@ -35,7 +37,7 @@ impl Maker<'_> {
     }
 
     /// A fresh pair, in focus.
-    fn fresh_pair(&mut self, kind: i32) -> [Slot; 2] {
+    pub(super) fn fresh_pair(&mut self, kind: i32) -> [Slot; 2] {
         let into = [(); 2].map(|()| self.slot());
         self.add(Request::Socketpair { domain: 1, kind: kind | NONBLOCK, protocol: 0, into });
         self.focus.extend(into);
@@ -73,7 +75,7 @@ impl Maker<'_> {
     }
 
     /// Sends `len` bytes; whether all is well.
-    fn put(&mut self, fd: Slot, len: usize, control: Vec<Control>, flags: i32) -> bool {
+    pub(super) fn put(&mut self, fd: Slot, len: usize, control: Vec<Control>, flags: i32) -> bool {
         let by = match control.is_empty() {
             true => SendBy::Sendto(Name::None),
             false => SendBy::Sendmsg(Name::None, control),
@@ -83,7 +85,7 @@ impl Maker<'_> {
     }
 
     /// Control messages for a buffer in a queue: mostly none.
-    fn now_and_then_rights(&mut self) -> Vec<Control> {
+    pub(super) fn now_and_then_rights(&mut self) -> Vec<Control> {
         match self.below(5) {
             0 | 1 => vec![self.rights()],
             2 if self.one_in(2) => self.control(),
@@ -217,6 +219,11 @@ impl Maker<'_> {
             // DGCONN 3: leaving a peer loses what it sent.
             2 => self.connect(to, Name::Raw(vec![0, 0])),
             _ => self.close(to),
+        }
+        // SHUT 7: an error is told once, by whatever call is the first to look.
+        let (level, option, into) = (1, SO_ERROR, UNUSED);
+        for _ in 0..self.below(3) {
+            self.add(Request::Getsockopt { fd: from, level, option, len: 4, into });
         }
     }
 

@@ -24,7 +24,7 @@ pub(in super::super) fn waiting_program(
     random: &mut dyn RngCore,
     setting: &Setting<'_>,
 ) -> Program {
-    let mut maker = Maker::new(random, setting);
+    let mut maker = Maker::new(random, setting, 2);
     maker.begin();
     maker.set_the_stage();
     maker.program.before_fork = maker.program.steps.len();

@@ -88,6 +88,10 @@ impl Maker<'_> {
             11 => {
                 self.add(Request::Detach);
             }
+            12 if self.one_in(2) => {
+                let path = self.pick(&["d", ".", "no", "f0"]);
+                self.add(Request::Chroot { path });
+            }
             _ => self.change_directory(),
         }
     }

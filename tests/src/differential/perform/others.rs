@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afunix::{Call, EpollEvent, EpollFlags, EventsOut, OpenFlags, SegmentMut};
+use afunix::{Call, Capabilities, EpollEvent, EpollFlags, EventsOut, OpenFlags, SegmentMut};
 
 use super::{Answer, Result_, Side, Tag};
 use crate::differential::program::{Identity, Request, Slot};
@@ -43,6 +43,7 @@ pub(super) fn perform(side: &mut dyn Side, request: &Request, answer: &mut Answe
             Some(result)
         }
         Request::Identity(identity) => who(side, identity),
+        Request::Capset { effective, permitted } => lay_down(side, *effective, *permitted),
         Request::Mount { path, flags } => {
             let unshared = side.call(&mut Call::Unshare { flags: MOUNTS })?;
             if unshared.is_err() {
@@ -128,4 +129,14 @@ fn who(side: &mut dyn Side, identity: &Identity) -> Result_ {
         Identity::Fsgid(gid) => Call::Setfsgid { gid: *gid },
         Identity::Groups(groups) => Call::Setgroups { groups },
     })
+}
+
+fn lay_down(side: &mut dyn Side, effective: u64, permitted: u64) -> Result_ {
+    let (mut before, mut held) = (Capabilities::default(), Capabilities::default());
+    let asked = side.call(&mut Call::Capget { effective: &mut before, permitted: &mut held })?;
+    if asked.is_err() {
+        return Some(asked);
+    }
+    let but = |set: u64| held & !Capabilities::from_bits_retain(set);
+    side.call(&mut Call::Capset { effective: but(effective), permitted: but(permitted) })
 }
