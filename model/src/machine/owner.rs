@@ -89,6 +89,9 @@ impl Machine {
                 self.tell_socket(file);
                 Ok(0)
             }
+            FIOSETOWN | SIOCSPGRP | FIOGETOWN | SIOCGPGRP if matches!(kind, Kind::Epoll(_)) => {
+                Err(Errno::INVAL)
+            }
             FIOSETOWN | SIOCSPGRP if is_socket => self.set_owner(cx, file, *value),
             FIOGETOWN | SIOCGPGRP if is_socket => {
                 *value = self.owner(file);

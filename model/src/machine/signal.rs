@@ -130,15 +130,17 @@ impl Machine {
     ) -> Result<usize, Errno> {
         let Some(thread) = self.threads.get(cx.tid.0) else { return Err(Errno::SRCH) };
         let mask = thread.mask;
+        let new = set.map(|set| match how {
+            SIG_BLOCK => Ok(SigSet(mask.0 | set.0)),
+            SIG_UNBLOCK => Ok(SigSet(mask.0 & !set.0)),
+            SIG_SETMASK => Ok(set),
+            _ => Err(Errno::INVAL),
+        });
+        let new = new.transpose()?;
         *old = mask;
-        let Some(set) = set else { return Ok(0) };
-        let new = match how {
-            SIG_BLOCK => SigSet(mask.0 | set.0),
-            SIG_UNBLOCK => SigSet(mask.0 & !set.0),
-            SIG_SETMASK => set,
-            _ => return Err(Errno::INVAL),
-        };
-        self.set_mask(cx.tid, new);
+        if let Some(new) = new {
+            self.set_mask(cx.tid, new);
+        }
         Ok(0)
     }
 

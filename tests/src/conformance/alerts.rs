@@ -349,6 +349,10 @@ fn owners_are_set_and_read<H: Host>(h: &H) {
     assert_eq!(fcntl(h, null, Fcntl::Setown(own)), Ok(0));
     assert_eq!(fcntl(h, null, Fcntl::Getown), Ok(own as usize));
     assert_eq!(ioctl(h, null, FIOSETOWN, own), Err(Errno::NOTTY));
+    let epoll = epoll_create1(h, 0).unwrap();
+    for request in [FIOSETOWN, SIOCSPGRP, FIOGETOWN, SIOCGPGRP, SIOCUNIXFILE] {
+        assert_eq!(ioctl(h, epoll, request, own), Err(Errno::INVAL));
+    }
     let path = open(h, "/", OpenFlags::PATH).unwrap();
     for command in [Fcntl::Setown(own), Fcntl::Getown, Fcntl::Setsig(1), Fcntl::Getsig] {
         assert_eq!(fcntl(h, path, command), Err(Errno::BADF));

@@ -467,6 +467,9 @@ fn masks<H: Host>(h: &H) {
     assert_eq!(sigprocmask(h, SIG_BLOCK, Some(SigSet::of(&[USR2, 9, 19, 32, 33]))).unwrap().0, 512);
     assert_eq!(sigprocmask(h, 77, None), Ok(both));
     assert_eq!(sigprocmask(h, 3, Some(both)), Err(Errno::INVAL));
+    let (how, set, mut old) = (3, Some(both), SigSet::EMPTY);
+    h.call(&mut Call::Sigprocmask { how, set, old: &mut old }).unwrap_err();
+    assert_eq!(old, SigSet::EMPTY, "left alone");
     assert_eq!(sigprocmask(h, SIG_UNBLOCK, Some(SigSet::of(&[USR2]))), Ok(both));
     for _ in 0..3 {
         assert_eq!(kill(h, getpid(h), USR1), Ok(0));

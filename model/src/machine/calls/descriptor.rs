@@ -195,7 +195,9 @@ impl Machine {
                 // Cut to an int, as the kernel does.
                 self.tree[inode].size().wrapping_sub(state.offset) as i32
             }
-            (Kind::Epoll(_), SIOCINQ | SIOCOUTQ | SIOCATMARK) => return Err(Errno::INVAL),
+            (Kind::Epoll(_), SIOCINQ | SIOCOUTQ | SIOCATMARK | SIOCUNIXFILE) => {
+                return Err(Errno::INVAL);
+            }
             _ => return Err(Errno::NOTTY),
         };
         Ok(0)

@@ -56,7 +56,7 @@ impl Maker<'_> {
             return;
         }
         let ids = [0, self.stranger, self.stranger + 1, COMMON, u32::MAX, u32::MAX];
-        let three = [(); 3].map(|()| self.pick(&ids));
+        let three = self.three_ids(&ids);
         let one = self.pick(&ids);
         let groups = self.pick(&[vec![], vec![COMMON], vec![9, COMMON, 3]]);
         let identity = match self.below(6) {
@@ -67,6 +67,17 @@ impl Maker<'_> {
             _ => Identity::Groups(groups),
         };
         self.add(Request::Identity(identity));
+    }
+
+    /// A real, an effective and a saved user or group. Who has no privileges any more has a real id
+    /// that is the program's own: what others have in flight would count (CMSG 4).
+    fn three_ids(&mut self, ids: &[u32]) -> [u32; 3] {
+        let mut three = [(); 3].map(|()| self.pick(ids));
+        let keeps = three[1] == 0 || three[1] == u32::MAX && three[0] == u32::MAX;
+        if !keeps || three[0] == COMMON {
+            three[0] = self.stranger;
+        }
+        three
     }
 
     /// What the process sees of files and names.
