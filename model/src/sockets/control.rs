@@ -20,7 +20,7 @@ pub trait Resolve {
     /// sent.
     fn file(&mut self, fd: i32) -> Result<Attachment, Errno>;
     /// Whether a process or thread has this id (CMSG 3).
-    fn is_process(&self, pid: i32) -> bool;
+    fn is_process(&mut self, pid: i32) -> bool;
 }
 
 /// Makes descriptors of what a receive brings.

@@ -2,7 +2,9 @@
 
 use afunix::control::{ControlOut, RawControl};
 use afunix::net::Fd;
-use afunix::{Errno, NameOut, NameWant, RawName, RecvFlags, Segment, SegmentMut, SendFlags};
+use afunix::{
+    Errno, NameOut, NameWant, Pid, RawName, RecvFlags, Segment, SegmentMut, SendFlags, Tid,
+};
 use slotmap::SlotMap;
 
 use super::super::file::{FileId, Kind, OpenFile};
@@ -130,10 +132,12 @@ impl Machine {
     ) -> Result<(), Errno> {
         let caller = caller(&self.processes, cx);
         let mut table = Table {
+            pid: cx.pid,
             process: self.processes.get(cx.pid.0).expect("the caller is a process"),
             processes: &self.processes,
             threads: &self.threads,
             files: &mut self.files,
+            footprint: &mut self.footprint,
         };
         parse_control(&self.profile, &caller, control, &mut table, sending)?;
         for attachment in &sending.files {
@@ -302,14 +306,17 @@ impl Machine {
 
 /// The caller's view of its descriptors, for control data.
 struct Table<'m> {
+    pid: Pid,
     process: &'m Process,
     processes: &'m Numbered<Process>,
     threads: &'m Numbered<Thread>,
     files: &'m mut SlotMap<FileId, OpenFile>,
+    footprint: &'m mut Vec<(Object, Access)>,
 }
 
 impl Resolve for Table<'_> {
     fn file(&mut self, fd: i32) -> Result<Attachment, Errno> {
+        self.footprint.push((Object::Descriptor(self.pid, fd), Access::Read));
         let file = self.process.descriptors.get(fd)?.file;
         let state = &mut self.files[file];
         state.in_flight += 1;
@@ -320,7 +327,9 @@ impl Resolve for Table<'_> {
         Ok(Attachment { file: file.opaque(), socket })
     }
 
-    fn is_process(&self, pid: i32) -> bool {
+    fn is_process(&mut self, pid: i32) -> bool {
+        let objects = [Object::Process(Pid(pid)), Object::Thread(Tid(pid))];
+        self.footprint.extend(objects.map(|object| (object, Access::Read)));
         // CMSG 3: a thread id is a valid pid.
         self.processes.get(pid).is_some() || self.threads.get(pid).is_some()
     }
