@@ -116,7 +116,7 @@ impl Bytes {
         &self.memory[self.read + start..]
     }
 
-    fn from_mut(&mut self, start: usize) -> &mut [u8] {
+    fn tail_mut(&mut self, start: usize) -> &mut [u8] {
         &mut self.memory[self.read + start..]
     }
 
@@ -286,7 +286,7 @@ impl Queue {
         let Some(last) = self.buffers.len().checked_sub(1) else { return };
         let to = last - others.min(last);
         let (start, extent) = (self.extent(0, to), self.extent(last, last + 1));
-        self.bytes.from_mut(start).rotate_right(extent);
+        self.bytes.tail_mut(start).rotate_right(extent);
         let buffer = self.buffers.pop_back().expect("there is a last one");
         self.buffers.insert(to, buffer);
     }
