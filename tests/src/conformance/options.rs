@@ -129,6 +129,7 @@ fn timeouts<H: Host>(h: &H) {
             (timeval(1, 4001), timeval(1, 8000)),
             (timeval(2, 0), timeval(2, 0)),
             (timeval(-1, 0), timeval(0, 0)),
+            (timeval(1_000_000_000_000, 0), timeval(1_000_000_000_000, 0)),
             (timeval(1_000_000_000_000_000_000, 0), timeval(0, 0)),
         ] {
             assert_eq!(setsockopt(h, fd, option, &set), Ok(0));

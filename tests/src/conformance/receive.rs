@@ -33,6 +33,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "SRECV 20" end_of_file_header,
         "PEEKOFF 1" offset_moves,
         "PEEKOFF 2" within_a_message,
+        "PEEKOFF 2" an_empty_message_is_seen_once,
     ]
 }
 
@@ -306,6 +307,19 @@ fn within_a_message<H: Host>(h: &H) {
     assert_eq!(recv(h, b, 9, PEEK | DONTWAIT), Err(Errno::AGAIN));
     assert_eq!(recv(h, b, 1, 0), Ok(b"a".to_vec()));
     assert_eq!(get_int(h, b, SO_PEEK_OFF), Ok(4));
+}
+
+fn an_empty_message_is_seen_once<H: Host>(h: &H) {
+    // A peek without an offset counts, of an empty message alone.
+    for (first, then) in [(&b""[..], &b"next"[..]), (b"x", b"x")] {
+        let (a, b) = pair(h, DGRAM);
+        assert_eq!(send(h, a, first, 0), Ok(first.len()));
+        assert_eq!(send(h, a, b"next", 0), Ok(4));
+        assert_eq!(recv(h, b, 9, PEEK), Ok(first.to_vec()));
+        assert_eq!(recv(h, b, 9, PEEK), Ok(first.to_vec()));
+        assert_eq!(set_int(h, b, SO_PEEK_OFF, 0), Ok(0));
+        assert_eq!(recv(h, b, 9, PEEK), Ok(then.to_vec()));
+    }
 }
 
 fn out_of_band_comes_first<H: Host>(h: &H) {

@@ -84,6 +84,9 @@ fn flow_control<H: Host>(h: &H) {
     let free = socket(h, DGRAM).unwrap();
     assert_eq!(poll(h, free), mask("o"), "POLL 2: an unconnected one stays writable");
     assert_eq!(send_to(h, free, b"x", &hidden("s")), Err(Errno::AGAIN));
+    let at_once = [(-1i64).to_ne_bytes(), 0i64.to_ne_bytes()].concat();
+    setsockopt(h, fd, afunix::options::SO_SNDTIMEO, &at_once).unwrap();
+    assert_eq!(send(h, fd, b"x", 0), Err(Errno::AGAIN), "OPT 10: a negative time is none");
     recv(h, target, 1, 0).unwrap();
     assert_eq!(poll(h, fd), mask("o"));
     assert_eq!(send_to(h, free, b"x", &hidden("s")), Ok(1));
