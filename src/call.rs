@@ -235,7 +235,8 @@ pub enum Call<'a, 'b> {
         fd: Fd<'a>,
         mode: u32,
     },
-    /// Appends every entry but `.` and `..` to `entries`, in the file system's order.
+    /// Appends every entry but `.` and `..` to `entries`, in the file system's order, and returns
+    /// how many those are.
     Getdents {
         fd: Fd<'a>,
         entries: &'a mut Vec<DirEntry>,

@@ -99,6 +99,7 @@ const NAME: usize = 19;
 
 pub(super) fn getdents(fd: Fd<'_>, entries: &mut Vec<DirEntry>) -> Result<usize, Errno> {
     let mut buffer = vec![0u8; 32 * 1024];
+    let before = entries.len();
     loop {
         let room = buffer.len();
         // SAFETY: the buffer has the room that is told.
@@ -106,7 +107,7 @@ pub(super) fn getdents(fd: Fd<'_>, entries: &mut Vec<DirEntry>) -> Result<usize,
             libc::syscall(libc::SYS_getdents64, fd.number(), buffer.as_mut_ptr(), room)
         })?;
         if filled == 0 {
-            return Ok(0);
+            return Ok(entries.len() - before);
         }
         let mut rest = &buffer[..filled.min(room)];
         while rest.len() > NAME {
