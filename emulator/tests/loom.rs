@@ -103,7 +103,7 @@ impl Park for Thread {
         held.0.wake(ticket);
     }
 
-    fn ended(&self, held: &mut Guard<'_>, pid: Pid) {
+    fn ended(&self, held: &mut Guard<'_>, pid: Pid, _: Exit) {
         held.0.wake_process(pid);
     }
 

@@ -52,11 +52,14 @@ impl Machine {
         cx: Cx,
         file: FileId,
         key: EventfdKey,
-        data: &mut [SegmentMut<'_>],
+        (data, vector): (&mut [SegmentMut<'_>], bool),
     ) -> Flow {
         let lens = data.iter().map(SegmentMut::len);
         if let Err(errno) = check_vector(&self.files[file], data.len(), lens.clone()) {
             return Flow::Done(Err(errno));
+        }
+        if vector && total(lens.clone()) == Ok(0) {
+            return Flow::Done(Ok(0));
         }
         if total(lens).is_ok_and(|len| len < WORD) {
             return Flow::Done(Err(Errno::INVAL));

@@ -43,7 +43,7 @@ impl Machine {
         }
         match self.files[file].kind {
             Kind::Pipe(pipe) => self.read_pipe(cx, file, pipe, data),
-            Kind::Eventfd(eventfd) => self.read_eventfd(cx, file, eventfd, data),
+            Kind::Eventfd(eventfd) => self.read_eventfd(cx, file, eventfd, (data, vector)),
             _ => Flow::Done(self.read_file(file, data, vector)),
         }
     }
