@@ -7,6 +7,8 @@ use afunix_tests::differential::{Failure, Options, Summary, WAITING_ONE_IN, run}
 
 /// Calls per run: a slice; `afunix diff --steps N` runs more.
 const STEPS: u64 = 20_000;
+/// From a fresh seed; rare differences are still found, one in some 200,000 calls.
+const FRESH_STEPS: u64 = 4_000;
 
 fn diff(steps: u64, seed: u64, profile: Profile) -> Result<Summary, Box<Failure>> {
     diff_mixed(steps, seed, profile, WAITING_ONE_IN)
@@ -36,7 +38,7 @@ fn diff_by(
 #[test]
 fn agrees_with_the_kernel_for_a_fixed_seed() {
     let seed = std::env::var("AFUNIX_DIFF_SEED").ok().and_then(|seed| seed.parse().ok());
-    agrees(seed.unwrap_or(1));
+    agrees(seed.unwrap_or(1), STEPS);
 }
 
 #[test]
@@ -44,13 +46,13 @@ fn agrees_with_the_kernel_for_a_fresh_seed() {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = since.expect("a clock after 1970").as_nanos() as u64;
     println!("seed {seed}");
-    agrees(seed);
+    agrees(seed, FRESH_STEPS);
 }
 
-fn agrees(seed: u64) {
+fn agrees(seed: u64, least: u64) {
     let steps = std::env::var("AFUNIX_DIFF_STEPS").ok().and_then(|steps| steps.parse().ok());
     let begin = std::time::Instant::now();
-    match diff(steps.unwrap_or(STEPS), seed, Profile::linux_6_18()) {
+    match diff(steps.unwrap_or(least), seed, Profile::linux_6_18()) {
         Ok(summary) => println!("{summary}\nin {:?}", begin.elapsed()),
         Err(failure) => panic!("{failure}"),
     }
