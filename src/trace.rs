@@ -3,6 +3,9 @@
 //! `Traced` sees a call begin and end. Flow, queue fill and who woke whom only the model knows, so
 //! a simulation's trace has more kinds of event than the kernel's.
 
+#[cfg(feature = "trace-file")]
+pub mod file;
+
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};

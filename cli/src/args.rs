@@ -26,8 +26,10 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Runs a scenario once and shows its own output
     Play(PlayArgs),
-    /// Draws the Unix sockets of the running system: who talks to whom
+    /// Draws the Unix sockets of the running system, or of a trace: who talks to whom
     Graph(GraphArgs),
+    /// Draws what happened in a trace file, which `explore` and `replay` write
+    Trace(TraceArgs),
     /// Runs random programs of calls on the model and on the kernel in lock-step
     Diff(DiffArgs),
     /// Writes the manual pages, one per command
@@ -121,6 +123,10 @@ pub(crate) struct ReplayArgs {
     /// Stops after so many steps and shows the sockets as they are then
     #[arg(long)]
     pub(crate) until: Option<u64>,
+    /// The trace file to write; not written without, unless the run fails [default: the tape's name
+    /// with .trace.jsonl]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
     /// Arguments of the scenario instead of the tape's. Directories are loaded only if they are
     /// named here
     #[arg(last = true)]
@@ -154,9 +160,12 @@ pub(crate) enum BackendName {
 
 #[derive(Debug, Args)]
 pub(crate) struct GraphArgs {
-    /// The running system (the default, and so far the only source)
+    /// The running system (the default)
     #[arg(long)]
     pub(crate) live: bool,
+    /// The last snapshot of a trace file instead; `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "live")]
+    pub(crate) trace: Option<PathBuf>,
     /// How to draw it
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
@@ -178,6 +187,32 @@ pub(crate) enum Format {
     /// A picture
     Svg,
     /// The snapshot itself
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArgs {
+    /// The trace file; `-` for standard input
+    pub(crate) file: PathBuf,
+    /// How to draw it
+    #[arg(long, value_enum, default_value_t = TraceFormat::Ladder)]
+    pub(crate) format: TraceFormat,
+    /// Columns of the ladder
+    #[arg(long, default_value_t = 110)]
+    pub(crate) width: usize,
+    /// In the ladder, also each message buffer queued and taken, and each socket freed
+    #[arg(long)]
+    pub(crate) flows: bool,
+    /// The file to write; standard output without
+    #[arg(short, long)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TraceFormat {
+    /// A sequence chart in text, a lane per thread
+    Ladder,
+    /// The events as one array
     Json,
 }
 

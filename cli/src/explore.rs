@@ -119,7 +119,7 @@ fn wrong_use(scenario: &Scenario, found: &Found) -> Result<(), Problem> {
     }))
 }
 
-/// Writes the tape, the ladder and the graph of a failure.
+/// Writes the tape, the trace, the ladder and the graph of a failure.
 fn write_all(
     directory: &Path,
     scenario: &Scenario,
@@ -134,11 +134,12 @@ fn write_all(
     scenario.name.clone_into(&mut tape.scenario);
     tape.args = args.to_vec();
     let file = |ending: &str| directory.join(format!("{}-{}{ending}", scenario.name, found.run));
-    let paths = [file(".tape"), file(".ladder.txt"), file(".svg")];
+    let paths = [file(".tape"), file(".trace.jsonl"), file(".ladder.txt"), file(".svg")];
     let (whole, _) = report::ladders(&report.events);
     write_file(&paths[0], tape.to_text().as_bytes())?;
-    write_file(&paths[1], format!("{whole}\n{}", report::failure(report)).as_bytes())?;
-    write_file(&paths[2], afunix_viz::svg(&report.snapshot).as_bytes())?;
+    write_file(&paths[1], &crate::trace::of_report(scenario.name, report))?;
+    write_file(&paths[2], format!("{whole}\n{}", report::failure(report)).as_bytes())?;
+    write_file(&paths[3], afunix_viz::svg(&report.snapshot).as_bytes())?;
     Ok(paths.to_vec())
 }
 

@@ -1,4 +1,4 @@
-//! `afunix graph`: the running system's sockets, drawn.
+//! `afunix graph`: sockets drawn, of the running system or of a trace.
 
 use std::path::Path;
 
@@ -8,9 +8,11 @@ use crate::args::{Format, GraphArgs};
 use crate::output::{FINE, Problem, print, write_file};
 
 pub(crate) fn run(args: &GraphArgs) -> Result<bool, Problem> {
-    // `--live` is the only source so far; it may be left out.
-    let _ = args.live;
-    let mut snapshot = afunix_kernel_backend::diag::snapshot().map_err(Problem::environment)?;
+    let mut snapshot = match &args.trace {
+        Some(path) => of_trace(path)?,
+        // What `--live` says, too.
+        None => afunix_kernel_backend::diag::snapshot().map_err(Problem::environment)?,
+    };
     if let Some(expression) = &args.filter {
         snapshot = afunix_viz::filter(&snapshot, expression).map_err(|error| {
             // The lines after the first point at the place; the expression is short enough without.
@@ -31,6 +33,18 @@ pub(crate) fn run(args: &GraphArgs) -> Result<bool, Problem> {
         eprintln!("note: {}", crate::output::escape(note));
     }
     Ok(FINE)
+}
+
+/// The last snapshot of a trace file.
+fn of_trace(path: &Path) -> Result<Snapshot, Problem> {
+    let mut trace = crate::trace::read(path)?;
+    let Some((_, mut snapshot)) = trace.snapshots.pop() else {
+        let shown = crate::output::escape(&path.display().to_string());
+        let subject = "a graph is drawn of a snapshot, and the trace has none; see `afunix trace`";
+        return Err(Problem::usage(format!("{shown}: {subject}")));
+    };
+    snapshot.notes.extend(trace.cut);
+    Ok(snapshot)
 }
 
 fn draw(snapshot: &Snapshot, format: Format) -> String {

@@ -28,6 +28,7 @@ mod progress;
 mod replay;
 mod report;
 pub mod scenarios;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ pub fn main_with(scenarios: Vec<Scenario>) -> ExitCode {
         Command::Replay(args) => replay::run(args, &scenarios),
         Command::Play(args) => play::run(args, &scenarios),
         Command::Graph(args) => graph::run(args),
+        Command::Trace(args) => trace::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Man(args) => manual::man(args),
         Command::Completions(args) => manual::completions(args),

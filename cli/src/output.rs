@@ -63,6 +63,14 @@ pub(crate) fn print(text: &str) -> Result<(), Problem> {
     }
 }
 
+/// Writes to a file if one is named, else prints.
+pub(crate) fn deliver(path: Option<&Path>, text: &str) -> Result<(), Problem> {
+    match path {
+        Some(path) => write_file(path, text.as_bytes()),
+        None => print(text),
+    }
+}
+
 /// Text from elsewhere, fit for a terminal: control characters are shown as escapes.
 pub(crate) fn escape(text: &str) -> String {
     text.chars()

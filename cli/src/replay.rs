@@ -7,7 +7,7 @@ use afunix_model::{Machine, Profile};
 use afunix_sim::{App, Choices, Failure, Faults, Outcome, RunOptions, Tape, app};
 
 use crate::args::{PlayArgs, ReplayArgs};
-use crate::output::{FINDING, FINE, Problem, print};
+use crate::output::{FINDING, FINE, Problem, print, write_file};
 use crate::play::load_arguments;
 use crate::report;
 use crate::scenarios::{Scenario, find};
@@ -28,6 +28,12 @@ pub(crate) fn run(args: &ReplayArgs, scenarios: &[Scenario]) -> Result<bool, Pro
     let options = RunOptions { machine: Some(machine(&args.args)?), ..RunOptions::default() };
     let report = afunix_sim::replay(&application(scenario, given), &options, &tape, args.until);
     print(&report::replay(&report, args.until))?;
+    let path = args.trace.clone();
+    let failed = report.failure().map(|_| args.tape.with_extension("trace.jsonl"));
+    if let Some(path) = path.or(failed) {
+        write_file(&path, &crate::trace::of_report(scenario.name, &report))?;
+        eprintln!("the trace: {}", path.display());
+    }
     Ok(if report.failure().is_some() { FINDING } else { FINE })
 }
 

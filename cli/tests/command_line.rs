@@ -78,6 +78,55 @@ fn a_failure_is_found_replayed_and_told() {
 }
 
 #[test]
+fn the_trace_of_a_failure_is_drawn() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let tape = tape_of(here);
+    let trace = tape.replace(".tape", ".trace.jsonl");
+    let drawn = afunix(&["trace", &trace], here);
+    assert_eq!((code(&drawn), err(&drawn).as_str()), (0, ""));
+    let ladder = std::fs::read_to_string(tape.replace(".tape", ".ladder.txt")).unwrap();
+    assert!(ladder.starts_with(&out(&drawn)) && out(&drawn).contains("still waits"));
+    // `replay` writes the same file, and `--trace` says where.
+    let output = afunix(&["replay", &tape, "--trace", "again.jsonl"], here);
+    assert!(err(&output).contains("the trace: again.jsonl"), "{}", err(&output));
+    let [first, again] = [Path::new(&trace), &here.join("again.jsonl")].map(std::fs::read);
+    assert_eq!(first.unwrap(), again.unwrap());
+    let graph = afunix(&["graph", "--trace", &trace, "--filter", "program=left"], here);
+    assert!(out(&graph).contains("[3,right,3]"), "{}{}", out(&graph), err(&graph));
+    for format in ["dot", "svg", "json"] {
+        let graph = afunix(&["graph", "--trace", &trace, "--format", format], here);
+        assert!(code(&graph) == 0 && !graph.stdout.is_empty(), "{format}: {}", err(&graph));
+    }
+    let events = out(&afunix(&["trace", &trace, "--format", "json"], here));
+    let events: serde_json::Value = serde_json::from_str(&events).unwrap();
+    assert_eq!(events[0]["kind"]["started"]["name"], "main");
+}
+
+#[test]
+fn a_trace_that_is_cut_is_drawn_and_told_and_what_is_none_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let trace = tape_of(here).replace(".tape", ".trace.jsonl");
+    let whole = std::fs::read(&trace).unwrap();
+    std::fs::write(here.join("cut"), &whole[..whole.len() / 2]).unwrap();
+    let shell = format!("{} trace - < cut", env!("CARGO_BIN_EXE_afunix"));
+    let output = Command::new("sh").args(["-c", &shell]).current_dir(here).output().unwrap();
+    assert_eq!(code(&output), 0);
+    assert!(out(&output).contains("started"), "{}", out(&output));
+    assert!(err(&output).starts_with("note: the file ends in the middle of line "));
+    std::fs::write(here.join("foreign"), "\u{1b}[2J\n").unwrap();
+    fails(&["trace", "foreign"], here, 2, "foreign: this is no trace of afunix");
+    fails(&["trace", "missing"], here, 2, "missing: No such file");
+    fails(&["trace", "."], here, 2, "Is a directory");
+    fails(&["graph", "--trace", "foreign"], here, 2, "this is no trace of afunix");
+    std::fs::write(here.join("header"), &whole[..=whole.iter().position(|b| *b == b'\n').unwrap()])
+        .unwrap();
+    fails(&["graph", "--trace", "header"], here, 2, "a graph is drawn of a snapshot");
+    fails(&["trace", &trace, "-o", "no/such/place"], here, 3, "no/such/place");
+}
+
+#[test]
 fn a_report_can_be_read_by_programs() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = ["explore", "flush-deadlock-fixed", "--runs", "200", "--json"];
@@ -235,7 +284,8 @@ fn a_planted_bug_is_found_and_shrunk() {
 #[test]
 fn manual_pages_and_completions_name_every_command() {
     let directory = tempfile::tempdir().unwrap();
-    let commands = ["list", "explore", "replay", "play", "graph", "diff", "man", "completions"];
+    let commands =
+        ["list", "explore", "replay", "play", "graph", "trace", "diff", "man", "completions"];
     assert_eq!(code(&afunix(&["man", "pages"], directory.path())), 0);
     let page = |name: &str| std::fs::read_to_string(directory.path().join("pages").join(name));
     let whole = page("afunix.1").unwrap();

@@ -10,10 +10,17 @@ use crate::report::{Failure, FailureKind};
 use crate::tape::Mark;
 use crate::world::{End, NOBODY, State, World};
 
+/// Snapshots kept of one run at most: of a longer run every second is left out, and so on.
+const MOST_SNAPSHOTS: usize = 256;
+
 /// The record of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) events: Vec<Event>,
+    /// The machine before steps, where it changed, each with how many events came before.
+    pub(crate) snapshots: Vec<(usize, Snapshot)>,
+    /// How many steps one snapshot stands for, as a power of two.
+    thinned: u32,
     /// Who did what, step by step.
     pub(crate) marks: Vec<Mark>,
     /// What a replay must do, step by step, as far as the tape tells.
@@ -62,6 +69,7 @@ impl World {
 
     /// Marks a step, and compares it with the tape that is replayed.
     pub(crate) fn mark(&mut self, slot: u32, call: &'static str) {
+        self.look();
         let Some(record) = &mut self.record else { return };
         let at = record.marks.len();
         let mark = Mark { thread: self.threads[slot as usize].name.clone(), call: call.to_owned() };
@@ -78,6 +86,29 @@ impl World {
             self.end = Some(End::Failed(Box::new(Failure::new(FailureKind::Diverged, misfit))));
         } else if stops {
             self.end = Some(End::Stopped);
+        }
+    }
+
+    /// Keeps a snapshot for the record, if it is this step's turn and something has changed.
+    fn look(&mut self) {
+        let Some(record) = &self.record else { return };
+        if !record.marks.len().is_multiple_of(1 << record.thinned) {
+            return;
+        }
+        let now = self.snapshot();
+        let Some(record) = &mut self.record else { return };
+        let last = record.snapshots.last();
+        if last.is_some_and(|(_, last)| *last == Snapshot { at: last.at, ..now.clone() }) {
+            return;
+        }
+        record.snapshots.push((record.events.len(), now));
+        if record.snapshots.len() > MOST_SNAPSHOTS {
+            let mut index = 0;
+            record.snapshots.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+            record.thinned += 1;
         }
     }
 

@@ -130,6 +130,8 @@ pub struct Report {
     pub printed: Vec<String>,
     /// What happened, if it was recorded.
     pub events: Vec<Event>,
+    /// The machine on the way, at some 250 moments at most, each with how many events came before.
+    pub snapshots: Vec<(usize, Snapshot)>,
     /// The machine at the end, or at the failure.
     pub snapshot: Snapshot,
 }

@@ -243,6 +243,7 @@ fn make_report(outcome: Outcome, snapshot: Snapshot, world: &mut World) -> Repor
         coverage: world.coverage.take(),
         printed: std::mem::take(&mut world.printed),
         events: record.events,
+        snapshots: record.snapshots,
         snapshot,
     }
 }

@@ -1,10 +1,10 @@
 //! Pictures of what sockets do: who talks to whom, and what happened.
 //!
-//! Two kinds of data come in. A [`Snapshot`] is a machine at one moment: processes, sockets,
-//! queues; it is drawn by [`table()`], [`dot()`], [`svg()`] and [`json`], narrowed by [`filter()`],
-//! and searched for deadlocks by [`wait_cycle`]. A list of [`Event`](afunix::trace::Event)s is what
-//! happened over time; it is drawn by [`ladder()`]. Where they come from, a simulation or the
-//! running system, no picture asks.
+//! Two kinds of data come in. A [`Snapshot`](afunix::snapshot::Snapshot) is a machine at one
+//! moment: processes, sockets, queues; it is drawn by [`table()`], [`dot()`], [`svg()`] and
+//! [`json`], narrowed by [`filter()`], and searched for deadlocks by [`wait_cycle`]. A list of
+//! [`Event`](afunix::trace::Event)s is what happened over time; it is drawn by [`ladder()`]. Where
+//! they come from, a simulation or the running system, no picture asks.
 //!
 //! Everything here is a function from data to text: no I/O, no clock, no other program. The same
 //! input gives the same bytes. Names, paths and program titles come from strangers, so whatever
@@ -22,7 +22,7 @@ mod table;
 mod text;
 mod wait;
 
-use afunix::snapshot::Snapshot;
+use serde::Serialize;
 
 pub use dot::dot;
 pub use filter::{FilterError, filter};
@@ -32,14 +32,14 @@ pub use table::table;
 pub use text::escape;
 pub use wait::{CycleStep, describe_cycle, wait_cycle};
 
-/// The snapshot as JSON, indented, with a newline at the end. Reads back with `serde_json`.
+/// A snapshot or events as JSON, indented, with a newline at the end. Reads back with `serde_json`.
 ///
 /// JSON escapes C0 control characters by itself. The others that could act on a terminal are
 /// written as `\uXXXX`, which any reader of JSON turns back.
-pub fn json(snapshot: &Snapshot) -> String {
+pub fn json(data: &(impl Serialize + ?Sized)) -> String {
     // The types are plain data with string keys only: there is no value that fails to serialise.
     let mut pretty =
-        serde_json::to_string_pretty(snapshot).expect("plain data always serialises to JSON");
+        serde_json::to_string_pretty(data).expect("plain data always serialises to JSON");
     pretty.push('\n');
     text::escape_json(&pretty)
 }

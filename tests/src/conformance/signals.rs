@@ -443,7 +443,7 @@ fn dispositions<H: Host>(h: &H) {
     let old = Sigaction { handler: SigHandler::Handle, flags: SaFlags::RESTART };
     assert_eq!(sigaction(h, USR1, action(SigHandler::Ignore)), Ok(old));
     assert_eq!(kill(h, getpid(h), USR1), Ok(0));
-    assert_eq!(log.take(), []);
+    assert_eq!(log.take(), [0; 0]);
     log.handle(h, USR1, SaFlags::RESETHAND);
     assert_eq!(kill(h, getpid(h), USR1), Ok(0));
     assert_eq!(log.take(), [USR1], "before kill returns");
@@ -474,7 +474,7 @@ fn masks<H: Host>(h: &H) {
     for _ in 0..3 {
         assert_eq!(kill(h, getpid(h), USR1), Ok(0));
     }
-    assert_eq!(log.take(), []);
+    assert_eq!(log.take(), [0; 0]);
     assert_eq!(sigprocmask(h, SIG_SETMASK, Some(SigSet::EMPTY)).unwrap().0, 512);
     assert_eq!(log.take(), [USR1], "once, as it is unblocked");
     // An ignored signal that is blocked is kept, until it is ignored again.
@@ -536,7 +536,7 @@ fn which_thread_takes_it<H: Host>(h: &H) {
     assert!(other.waits(h), "both block it");
     send(h, b, b"x", 0).unwrap();
     assert_eq!(other.join(), (Ok(SigSet::of(&[USR1])), Ok(1)));
-    assert_eq!(log.take(), []);
+    assert_eq!(log.take(), [0; 0]);
     sigprocmask(h, SIG_UNBLOCK, blocked).unwrap();
     assert_eq!(log.take(), [USR1], "it waited for the first that takes it");
 }
