@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::net::{Fd, OwnedFd};
+use crate::sync::Arbiter;
 use crate::{
     Backend, Call, Credentials, Errno, Exit, Limits, Pid, SaFlags, SigHandler, Sigaction, Signal,
 };
@@ -18,6 +19,13 @@ use crate::{
 /// | `afunix_emulator::Threads` | std's | groups of threads over the model | the clock |
 /// | `afunix_sim::Sim` | coroutines | groups of coroutines | virtual |
 pub trait Host: Backend + Clone + Send + Sync + 'static {
+    /// What orders threads at the memory that they share ([`sync`](crate::sync)); `Infallible` on a
+    /// host that leaves this to the system.
+    type Arbiter: Arbiter;
+
+    /// An arbiter for a new thing in memory of the calling process; `None` leaves it to the system.
+    fn arbiter(&self) -> Option<Self::Arbiter>;
+
     /// Starts a thread of the calling process; it shares the descriptor table. `name` is for
     /// pictures.
     ///

@@ -93,6 +93,14 @@ pub enum WaitReason {
     Room,
     /// Time alone.
     Time,
+    /// A lock that a thread holds.
+    Lock,
+    /// A notification of a condition variable.
+    Notification,
+    /// A message in a channel of the process.
+    Message,
+    /// Room in a channel of the process.
+    ChannelRoom,
 }
 
 /// A number in a process's descriptor table.

@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
@@ -227,6 +228,12 @@ impl Threads {
 }
 
 impl Host for Threads {
+    type Arbiter = Infallible;
+
+    fn arbiter(&self) -> Option<Infallible> {
+        None
+    }
+
     fn spawn<T, F>(&self, name: &str, body: F) -> Thread<T>
     where
         T: Send + 'static,

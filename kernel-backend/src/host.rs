@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "fork, and taking over the descriptors that a process was given")]
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -25,6 +26,12 @@ fn start() -> Instant {
 }
 
 impl Host for Kernel {
+    type Arbiter = Infallible;
+
+    fn arbiter(&self) -> Option<Infallible> {
+        None
+    }
+
     fn spawn<T, F>(&self, name: &str, body: F) -> Thread<T>
     where
         T: Send + 'static,

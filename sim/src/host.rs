@@ -12,6 +12,7 @@ use afunix::{
 };
 use afunix_model::{Resume, Spawn};
 
+use crate::arbiter::SimArbiter;
 use crate::choice::{Label, wide};
 use crate::coroutine::{self, Command, suspend};
 use crate::inherited::take_over;
@@ -28,8 +29,8 @@ const PRINTED_MAX: usize = 4 << 20;
 /// run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sim {
-    run: u64,
-    process: Pid,
+    pub(crate) run: u64,
+    pub(crate) process: Pid,
 }
 
 impl Sim {
@@ -54,7 +55,7 @@ impl Sim {
     }
 
     #[cold]
-    fn outside(&self, other: u64) -> ! {
+    pub(crate) fn outside(&self, other: u64) -> ! {
         let Sim { run, process } = self;
         match other {
             0 => panic!(
@@ -70,7 +71,7 @@ impl Sim {
     ///
     /// # Panics
     /// If the thread is another process's. Unwinds if the thread is no more.
-    fn act<R>(&self, work: impl FnOnce(&mut World) -> R) -> R {
+    pub(crate) fn act<R>(&self, work: impl FnOnce(&mut World) -> R) -> R {
         match self.with(|world| world.caller(self.process).map(|_| work(world))) {
             Ok(answer) => answer,
             Err(NotACaller::Foreign(owner)) => self.foreign(owner),
@@ -93,7 +94,7 @@ impl Sim {
     }
 
     /// A scheduling point; then this thread goes on.
-    fn scheduling_point(&self) {
+    pub(crate) fn scheduling_point(&self) {
         if !self.act(World::schedule) {
             self.wait_for_turn();
         }
@@ -101,7 +102,7 @@ impl Sim {
 
     /// Suspends the thread until it goes on; unwinds it if it is no more.
     #[inline]
-    fn wait_for_turn(&self) {
+    pub(crate) fn wait_for_turn(&self) {
         if suspend() == Command::Unwind {
             unwind();
         }
@@ -173,7 +174,7 @@ fn gone() -> Result<Attempt, Errno> {
 /// Unwinds the calling thread: as if its process had been killed here. A thread that catches that,
 /// again and again, is suspended for good.
 #[cold]
-fn unwind() -> ! {
+pub(crate) fn unwind() -> ! {
     if panics::is_stubborn() {
         loop {
             suspend();
@@ -228,6 +229,12 @@ impl Sim {
 }
 
 impl Host for Sim {
+    type Arbiter = SimArbiter;
+
+    fn arbiter(&self) -> Option<SimArbiter> {
+        Some(SimArbiter::new(*self))
+    }
+
     fn spawn<T, F>(&self, name: &str, body: F) -> Thread<T>
     where
         T: Send + 'static,
@@ -350,7 +357,7 @@ impl Sim {
         if std::thread::panicking() {
             return;
         }
-        self.act(|world| world.will_wait());
+        self.act(|world| world.may_wait(true));
         self.scheduling_point();
         if self.act(|world| world.join(slot)) {
             self.wait_for_turn();

@@ -26,9 +26,10 @@
 //! # What cannot be seen
 //! A thread that never makes a call keeps the OS thread for itself: the run hangs. A
 //! `std::sync::Mutex` held across a call stalls the run when another thread of it takes the same
-//! lock; hold none across a call. Code that asks the clock, the environment or a hasher with a
+//! lock: use the locks of [`afunix::sync`]. Code that asks the clock, the environment or a hasher with a
 //! random seed is not deterministic: [`explore`] finds that out by making runs twice.
 
+mod arbiter;
 mod choice;
 mod coroutine;
 mod counts;
@@ -49,6 +50,7 @@ mod waits;
 mod watchdog;
 mod world;
 
+pub use arbiter::SimArbiter;
 pub use choice::{Choice, Label, Random, Strategy};
 pub use explore::{
     Campaign, Ended, ExploreOptions, Found, Progress, Promise, Searched, exhaust, explore, run_seed,

@@ -19,6 +19,10 @@ pub(crate) fn words(reason: WaitReason) -> String {
         WaitReason::Child => "the end of a child",
         WaitReason::Thread => "the end of a thread",
         WaitReason::Time => "time",
+        WaitReason::Lock => "a lock",
+        WaitReason::Notification => "a notification",
+        WaitReason::Message => "a message of a channel",
+        WaitReason::ChannelRoom => "room in a channel",
     }
     .to_owned()
 }
@@ -78,16 +82,30 @@ pub(crate) fn lines(world: &World, snapshot: &Snapshot) -> Vec<String> {
                     let name = name.map_or("?", |process| &process.name);
                     return format!("{title}: waitpid({pid}) waits for the end of {name}");
                 }
+                (Target::Memory(number), _) => format!("{title}: {}(#{number})", waiting.call),
                 (_, Some(fd)) => format!("{title}: {}({fd})", waiting.call),
                 (_, None) => format!("{title}: {}()", waiting.call),
             };
             line += &format!(" waits for {}", words(waiting.on.reason));
+            if let Target::Memory(number) = waiting.target {
+                line += &held_by(world, number);
+            }
             if let Some(socket) = own_socket(snapshot, thread, waiting) {
                 line += &buffers(snapshot, socket, waiting.on.reason);
             }
             line
         })
         .collect()
+}
+
+/// Who holds something in memory.
+fn held_by(world: &World, number: u32) -> String {
+    let holders = &world.memory[number as usize].holders;
+    let names: Vec<String> = holders.iter().map(|slot| world.title(*slot)).collect();
+    match &names[..] {
+        [] => String::new(),
+        names => format!(", held by {}", names.join(" and ")),
+    }
 }
 
 /// How full the buffers are that a wait is about.
@@ -136,6 +154,13 @@ fn could_wake(world: &World, snapshot: &Snapshot, slot: u32) -> Vec<u32> {
         Target::Child(pid) => {
             return slots(world, |other| other.pid == pid && living(&other));
         }
+        Target::Memory(number) => {
+            let memory = &world.memory[number as usize];
+            return match memory.holders.is_empty() {
+                false => memory.holders.clone(),
+                true => memory.users.iter().copied().filter(|user| *user != slot).collect(),
+            };
+        }
         Target::Call => {}
     }
     let Some(own) = own_socket(snapshot, thread, waiting) else { return Vec::new() };
@@ -182,12 +207,18 @@ fn holds(snapshot: &Snapshot, thread: &Thread, socket: u64) -> bool {
     })
 }
 
-/// A ring of threads each of which waits for the next: the shortest, and of those the first.
+/// A ring of threads each of which waits for the next: the shortest, and of those the first. One in
+/// which nobody waits for the end of a thread comes before, since that thread may only be taken for
+/// one that could help.
 fn cycle(world: &World, snapshot: &Snapshot) -> Option<Vec<u32>> {
     let edges: Vec<Vec<u32>> =
         (0..world.threads.len() as u32).map(|slot| could_wake(world, snapshot, slot)).collect();
     let rings = (0..edges.len() as u32).filter_map(|start| shortest_ring(&edges, start));
-    rings.min_by_key(|ring| (ring.len() == 1, ring.len()))
+    let joins = |slot: &u32| {
+        let waiting = world.threads[*slot as usize].waiting;
+        waiting.is_some_and(|waiting| matches!(waiting.target, Target::Thread(_)))
+    };
+    rings.min_by_key(|ring| (ring.len() == 1, ring.iter().any(joins), ring.len()))
 }
 
 /// The shortest way from `start` back to it, breadth first.

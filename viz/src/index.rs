@@ -170,6 +170,10 @@ pub(crate) fn reason_words(reason: WaitReason) -> &'static str {
         WaitReason::Child => "the end of a child",
         WaitReason::Thread => "another thread",
         WaitReason::Time => "time",
+        WaitReason::Lock => "a lock",
+        WaitReason::Notification => "a notification",
+        WaitReason::Message => "a message of a channel",
+        WaitReason::ChannelRoom => "room in a channel",
     }
 }
 

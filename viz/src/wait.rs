@@ -140,7 +140,18 @@ fn all_holders<'a>(index: &Index<'a>, socket: u64) -> Vec<Holder<'a>> {
 /// lets it.
 fn may_act(thread: &Thread) -> bool {
     let reason = thread.wait.as_ref().filter(|wait| wait.deadline.is_none()).map(|w| w.reason);
-    !matches!(reason, Some(WaitReason::Child | WaitReason::Thread | WaitReason::Connection))
+    !matches!(
+        reason,
+        Some(
+            WaitReason::Child
+                | WaitReason::Thread
+                | WaitReason::Connection
+                | WaitReason::Lock
+                | WaitReason::Notification
+                | WaitReason::Message
+                | WaitReason::ChannelRoom
+        )
+    )
 }
 
 /// The cycle in sentences: a line for each thread, with its call, its descriptor, how full the

@@ -49,6 +49,9 @@ pub enum Object {
     Console,
     /// The clock, which a step read.
     Clock,
+    /// Something in the memory of a process, by a number that those gave it who schedule its
+    /// threads: the machine itself never touches it.
+    Memory(u32),
 }
 
 /// How a step touched an object.
@@ -97,7 +100,11 @@ impl Machine {
                 Part::Abstract(_) | Part::Autobind | Part::InFlight | Part::Ids => false,
             },
             Object::Epoll(key) => self.tickets.epolls.has(key),
-            Object::Mounts | Object::Space(_) | Object::Console | Object::Clock => false,
+            Object::Mounts
+            | Object::Space(_)
+            | Object::Console
+            | Object::Clock
+            | Object::Memory(_) => false,
         }
     }
 

@@ -218,6 +218,9 @@ impl Names {
             Object::Space(system) => self.mean(Meaning::Single(14, u64::from(system))),
             Object::Console => self.mean(Meaning::Single(9, 0)),
             Object::Clock => self.mean(Meaning::Single(10, 0)),
+            Object::Memory(number) => {
+                self.part(15, Made::Other(15, u64::from(number)), &object, first)
+            }
             Object::Socket(part) => return self.socket_part(part, first),
         })
     }

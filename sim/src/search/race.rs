@@ -150,7 +150,10 @@ fn changes_nothing(touched: &[(Object, Name, Access)]) -> bool {
     touched.iter().all(|(object, _, access)| {
         let in_queue = matches!(
             object,
-            Object::Socket(Part::Waiters(_)) | Object::Numbers(_) | Object::Descriptor(..)
+            Object::Socket(Part::Waiters(_))
+                | Object::Numbers(_)
+                | Object::Descriptor(..)
+                | Object::Memory(_)
         );
         let memory = matches!(object, Object::Socket(Part::SendMemory(_)));
         match access {
@@ -165,7 +168,7 @@ fn changes_nothing(touched: &[(Object, Name, Access)]) -> bool {
 /// listener: shutdown wakes no connector (CONNECT 11).
 fn wakes((object, ..): &(Object, Name, Access), but_for_state: bool) -> bool {
     match object {
-        Object::Process(_) => true,
+        Object::Process(_) | Object::Memory(_) => true,
         Object::Socket(Part::Receive(_) | Part::Backlog(_)) => true,
         Object::Socket(Part::State(_)) => !but_for_state,
         _ => false,

@@ -9,6 +9,7 @@
 mod attempt;
 mod datagrams;
 mod ends;
+mod memory;
 mod schedule;
 mod search;
 mod threads;
@@ -32,6 +33,7 @@ use crate::report::Failure;
 use schedule::Timer;
 
 pub(crate) use attempt::Attempt;
+pub(crate) use memory::{Memory, may_wait_in};
 pub(crate) use threads::Ended;
 
 /// No slot.
@@ -70,6 +72,8 @@ pub(crate) enum Target {
     Call,
     Child(Pid),
     Thread(u32),
+    /// Something in memory, an index into [`World::memory`].
+    Memory(u32),
 }
 
 /// The wait of a thread.
@@ -99,6 +103,8 @@ pub(crate) struct Thread {
     /// Of the call that it waits in.
     ticket: Option<Ticket>,
     pub(crate) waiting: Option<Waiting>,
+    /// How often it has waited.
+    waits: u64,
     /// The thread that joins it.
     joiner: u32,
     /// What a call came to that handlers of signals hold up.
@@ -165,6 +171,8 @@ pub(crate) struct World {
     pub(crate) searching: bool,
     pub(crate) threads: Vec<Thread>,
     pub(crate) processes: Vec<Process>,
+    /// What threads share in memory.
+    pub(crate) memory: Vec<Memory>,
     /// Index into `processes` by pid.
     process_of: Vec<u32>,
     slot_of: SecondaryMap<Ticket, u32>,
@@ -236,6 +244,7 @@ impl World {
             searching: false,
             threads: Vec::new(),
             processes: Vec::new(),
+            memory: Vec::new(),
             process_of: Vec::new(),
             slot_of: SecondaryMap::new(),
             runnable: Vec::new(),
@@ -274,6 +283,7 @@ impl World {
         }
         self.threads.clear();
         self.processes.clear();
+        self.memory.clear();
         self.process_of.clear();
         self.slot_of.clear();
         self.runnable.clear();

@@ -14,16 +14,13 @@ use crate::choice::Label;
 pub(crate) struct Timer {
     at: Time,
     slot: u32,
-    ticket: Ticket,
+    /// Which of the thread's waits.
+    wait: u64,
 }
 
 impl Ord for Timer {
     fn cmp(&self, other: &Self) -> Ordering {
-        Reverse((self.at, self.slot, self.ticket)).cmp(&Reverse((
-            other.at,
-            other.slot,
-            other.ticket,
-        )))
+        Reverse((self.at, self.slot, self.wait)).cmp(&Reverse((other.at, other.slot, other.wait)))
     }
 }
 
@@ -82,7 +79,7 @@ impl World {
     fn timer_is_live(&mut self) -> bool {
         while let Some(timer) = self.timers.peek() {
             let thread = &self.threads[timer.slot as usize];
-            if thread.state == State::Waiting && thread.ticket == Some(timer.ticket) {
+            if thread.state == State::Waiting && thread.waits == timer.wait {
                 self.next_timer = timer.at;
                 return true;
             }
@@ -106,7 +103,8 @@ impl World {
     pub(super) fn fire_timers(&mut self) {
         while self.timer_is_live() && self.next_timer <= self.clock {
             let Some(timer) = self.timers.pop() else { break };
-            self.ready(timer.slot, Resume::TimedOut(timer.ticket));
+            let ticket = self.threads[timer.slot as usize].ticket.unwrap_or_default();
+            self.ready(timer.slot, Resume::TimedOut(ticket));
             self.note(timer.slot, || EventKind::Woken { by: None });
         }
         self.timer_is_live();
@@ -114,15 +112,21 @@ impl World {
 
     /// Lets a thread wait in a call.
     pub(super) fn park(&mut self, slot: u32, ticket: Ticket, waiting: Waiting) {
-        let deadline = waiting.deadline;
+        self.threads[slot as usize].ticket = Some(ticket);
+        self.slot_of.insert(ticket, slot);
+        self.park_outside(slot, waiting);
+    }
+
+    /// Lets a thread wait for something that the machine knows nothing of.
+    pub(super) fn park_outside(&mut self, slot: u32, waiting: Waiting) {
         let thread = &mut self.threads[slot as usize];
         thread.state = State::Waiting;
-        thread.ticket = Some(ticket);
         thread.waiting = Some(waiting);
-        self.slot_of.insert(ticket, slot);
+        thread.waits += 1;
+        let wait = thread.waits;
         self.not_runnable(slot);
-        if let Some(at) = deadline {
-            self.timers.push(Timer { at, slot, ticket });
+        if let Some(at) = waiting.deadline {
+            self.timers.push(Timer { at, slot, wait });
             self.next_timer = self.next_timer.min(at);
         }
     }
@@ -131,17 +135,15 @@ impl World {
     pub(super) fn park_joining(&mut self, slot: u32, joined: u32) {
         let since = self.clock;
         self.threads[joined as usize].joiner = slot;
-        let thread = &mut self.threads[slot as usize];
-        thread.state = State::Waiting;
-        thread.waiting = Some(Waiting {
+        let waiting = Waiting {
             call: "join",
             fd: None,
             on: On { reason: WaitReason::Thread, socket: None },
             since,
             deadline: None,
             target: Target::Thread(joined),
-        });
-        self.not_runnable(slot);
+        };
+        self.park_outside(slot, waiting);
     }
 
     /// Takes a slot from those that can go on.

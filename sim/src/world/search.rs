@@ -106,9 +106,9 @@ impl World {
         }
     }
 
-    /// The running thread is about to do something that may have to wait.
-    pub(crate) fn will_wait(&mut self) {
-        self.threads[self.running as usize].may_wait = true;
+    /// Whether what the running thread is about to do may have to wait.
+    pub(crate) fn may_wait(&mut self, yes: bool) {
+        self.threads[self.running as usize].may_wait = yes;
     }
 
     pub(super) fn search_joins(&mut self, slot: u32) {

@@ -105,6 +105,7 @@ impl World {
             resume: Resume::First,
             ticket: None,
             waiting: None,
+            waits: 0,
             joiner: NOBODY,
             after: None,
             panicked: None,
@@ -228,6 +229,7 @@ impl World {
         let Some(process) = self.process(pid) else { return };
         let slots = std::mem::take(&mut process.threads);
         let main = slots[0];
+        let doomed = self.doomed.len();
         for slot in &slots {
             if self.threads[*slot as usize].state != State::Ended {
                 self.retire(*slot);
@@ -236,6 +238,9 @@ impl World {
                 }
             }
         }
+        // Who holds a lock is unwound first (from the end): destructors of others may need it.
+        let memory = &self.memory;
+        self.doomed[doomed..].sort_by_key(|slot| memory.iter().any(|it| it.is_held_by(*slot)));
         if let Some(process) = self.process(pid) {
             process.threads = slots;
         }
