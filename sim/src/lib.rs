@@ -26,8 +26,8 @@
 //! # What cannot be seen
 //! A thread that never makes a call keeps the OS thread for itself: the run hangs. A
 //! `std::sync::Mutex` held across a call stalls the run when another thread of it takes the same
-//! lock: use the locks of [`afunix::sync`]. Code that asks the clock, the environment or a hasher with a
-//! random seed is not deterministic: [`explore`] finds that out by making runs twice.
+//! lock: use the locks of [`afunix::sync`]. Code that asks the clock, the environment or a hasher
+//! with a random seed is not deterministic: [`explore`] finds that out by making runs twice.
 
 mod arbiter;
 mod choice;

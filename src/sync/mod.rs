@@ -1,10 +1,9 @@
 //! Memory that threads share: locks, condition variables, channels and atomics, shaped as std's.
 //!
-//! On hosts whose threads are the system's they *are* std's, with nothing added. In a simulation each
-//! operation is a step: the scheduler decides who comes first, a thread that has to wait is one that
-//! waits, and an exhaustive search tries the orders of the operations that touch the same thing, and
-//! of no others. (`std::sync::Mutex` held across a call would hang a simulation: all its threads take
-//! turns on one.)
+//! On hosts whose threads are the system's they *are* std's, with nothing added. In a simulation
+//! each operation is a step: the scheduler decides who comes first, and an exhaustive search tries
+//! the orders of the operations that touch the same thing, and of no others. (`std::sync::Mutex`
+//! held across a call would hang a simulation: all its threads take turns on one.)
 //!
 //! ```
 //! use std::sync::Arc;
@@ -25,8 +24,8 @@
 //! ```
 //!
 //! What is made by a process is used by that process's threads. A simulation is sequentially
-//! consistent: weaker [orderings](std::sync::atomic::Ordering) of atomics are not explored. A thread
-//! that unwinds does not wait there: what it would have to wait for in a destructor, it does not get.
+//! consistent: weaker [orderings](std::sync::atomic::Ordering) of atomics are not explored. A
+//! thread that unwinds does not wait there: a destructor that has to wait for a lock then panics.
 //!
 //! # The seam
 //! A host that schedules its threads itself hands out an [`Arbiter`] for each of these things.
@@ -71,11 +70,11 @@ pub enum Tried<R> {
     Waits(Access, WaitReason),
 }
 
-/// Decides, for one thing in memory, who comes first: the part of a host that schedules its threads.
+/// Decides, for one thing in memory, who comes first: part of a host that schedules its threads.
 pub trait Arbiter: Send + Sync + fmt::Debug + 'static {
-    /// Does an operation, called `what` in pictures, as one step of the calling thread: waits for its
-    /// turn, tries, and if it has to wait, tries again whenever the thing was changed. `None` if it
-    /// still has to wait after `timeout`, or if the thread unwinds and cannot wait.
+    /// Does an operation, called `what` in pictures, as one step of the calling thread: waits for
+    /// its turn, tries, and if it has to wait, tries again whenever the thing was changed. `None`
+    /// if it still has to wait after `timeout`, or if the thread unwinds and cannot wait.
     fn step<R>(
         &self,
         what: &'static str,
