@@ -1,5 +1,6 @@
 //! What the command line accepts.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Runs a scenario once and shows its own output
     Play(PlayArgs),
+    /// Runs an unmodified program with its Unix sockets on the model
+    Run(RunArgs),
     /// Draws the Unix sockets of the running system, or of a trace: who talks to whom
     Graph(GraphArgs),
     /// Draws what happened in a trace file, which `explore` and `replay` write
@@ -156,6 +159,16 @@ pub(crate) enum BackendName {
     Threads,
     /// The real kernel
     Kernel,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Tells at the end, on standard error, what was seen
+    #[arg(long)]
+    pub(crate) summary: bool,
+    /// The program and its arguments
+    #[arg(last = true, required = true)]
+    pub(crate) program: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

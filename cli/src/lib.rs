@@ -27,6 +27,7 @@ mod play;
 mod progress;
 mod replay;
 mod report;
+mod run;
 pub mod scenarios;
 mod trace;
 
@@ -53,6 +54,7 @@ pub fn main_with(scenarios: Vec<Scenario>) -> ExitCode {
         Command::Explore(args) => explore::run(args, &scenarios),
         Command::Replay(args) => replay::run(args, &scenarios),
         Command::Play(args) => play::run(args, &scenarios),
+        Command::Run(args) => return run::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Trace(args) => trace::run(args),
         Command::Diff(args) => diff::run(args),
