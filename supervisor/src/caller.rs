@@ -56,7 +56,8 @@ impl Identity {
 }
 
 impl Threads {
-    /// Makes a thread known; `Some` with its handle if it was not, to be watched for its end. ESRCH.
+    /// Makes a thread known; `Some` with its handle if it was not, to be watched for its end.
+    /// ESRCH.
     pub(crate) fn meet(&mut self, tid: i32) -> Result<Option<&OwnedFd>, Errno> {
         if self.known.contains_key(&tid) {
             return Ok(None);

@@ -1,8 +1,8 @@
 //! Unmodified programs with their Unix domain sockets on the model.
 //!
-//! [`run`] starts a program under a seccomp filter that hands the calls which may touch a socket to
-//! a *supervisor* ([seccomp_unotify(2)]). For each AF_UNIX socket the program holds a *placeholder*,
-//! a descriptor like any other; what is called on it the supervisor answers out of
+//! [`run`] starts a program under a seccomp filter that hands the calls which may touch a socket
+//! to a *supervisor* ([seccomp_unotify(2)]). For each AF_UNIX socket the program holds a
+//! *placeholder*, a descriptor like any other; what is called on it the supervisor answers out of
 //! [`afunix_model::sockets`]. All else goes to the kernel untouched.
 //!
 //! [seccomp_unotify(2)]: https://man7.org/linux/man-pages/man2/seccomp_unotify.2.html
@@ -56,10 +56,7 @@ impl fmt::Display for Problem {
                 f.write_str("the program runs under another supervisor already (seccomp: EBUSY)")
             }
             Problem::System("seccomp", errno) => {
-                write!(
-                    f,
-                    "the kernel takes no filter that waits to be killed (seccomp: {errno}; Linux 5.19 has it)"
-                )
+                write!(f, "no filter that waits killable, as Linux 5.19 has it (seccomp: {errno})")
             }
             Problem::System(what, errno) => write!(f, "{what}: {errno}"),
             Problem::Guardian => f.write_str("the process that guards the program was killed"),

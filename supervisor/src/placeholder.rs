@@ -3,8 +3,8 @@
 //! The *near* end is the program's: a descriptor like any other, which the kernel duplicates,
 //! inherits and closes. The *far* end is kept here: it hangs up when the last near end is closed.
 //! The kernel polls the near end by itself, so a placeholder is made to *show* what the model would
-//! poll: a *token* in its receive queue is IN, a full send buffer takes OUT away, a byte out of band
-//! is PRI, the far end's shutdown is RDHUP and HUP. Whatever comes about through others can be
+//! poll: a *token* in its receive queue is IN, a full send buffer takes OUT away, a byte out of
+//! band is PRI, the far end's shutdown is RDHUP and HUP. Whatever comes about through others can be
 //! shown from the far end; what only a call on the socket itself brings about needs the near end,
 //! which that call has in hand.
 

@@ -1,9 +1,9 @@
 //! Starting the program, and ending all of it.
 //!
 //! Three processes: the *supervisor* answers calls; the *guardian*, its child, is the reaper of
-//! everything that the program starts; the *program* is the guardian's child. Each of the first two
-//! ends everything if the other dies. What they tell each other at the start stands in a shared page,
-//! as the program's own writes are trapped already.
+//! everything that the program starts; the *program* is the guardian's child. Each of the first
+//! two ends everything if the other dies. What they tell each other at the start stands in a
+//! shared page, as the program's own writes are trapped already.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
