@@ -85,16 +85,18 @@ impl Pairs {
                 Tag::Name => self.translate_name(&mut bytes[4..], of_model.get(4..).unwrap_or(&[])),
                 Tag::Control => {
                     translate_times(&mut bytes[4..], of_model.get(4..).unwrap_or(&[]));
-                    self.translate_control(&mut bytes[4..]);
+                    self.translate_control(&mut bytes[4..], of_model.get(4..).unwrap_or(&[]));
                 }
-                Tag::Pid => self.translate_pid(bytes),
+                Tag::Pid => self.translate_pid(bytes, of_model),
                 Tag::Value if is_peername(request) => {
                     self.translate_name(&mut bytes[4..], of_model.get(4..).unwrap_or(&[]));
                 }
                 Tag::Value if is_drawn(request) && bytes.len() == of_model.len() => {
                     bytes.copy_from_slice(of_model);
                 }
-                Tag::Value if is_peercred(request) => self.translate_pid(&mut bytes[4..]),
+                Tag::Value if is_peercred(request) => {
+                    self.translate_pid(&mut bytes[4..], of_model.get(4..).unwrap_or(&[]));
+                }
                 _ => {}
             }
         }
@@ -121,26 +123,30 @@ impl Pairs {
     }
 
     /// Every SCM_CREDENTIALS, also one that was cut.
-    fn translate_control(&self, control: &mut [u8]) {
+    fn translate_control(&self, control: &mut [u8], of_model: &[u8]) {
         let mut at = 0;
         while at + 16 <= control.len() {
             let word = |at: usize| control[at..].first_chunk::<4>().map(|w| u32::from_ne_bytes(*w));
             let (Some(len), Some(kind)) = (word(at), word(at + 12)) else { return };
             let len = (len as usize).clamp(16, control.len() - at);
             if kind == SCM_CREDENTIALS as u32 {
-                self.translate_pid(&mut control[at + 16..at + len]);
+                let of_model = of_model.get(at + 16..).unwrap_or(&[]);
+                self.translate_pid(&mut control[at + 16..at + len], of_model);
             }
             at += len.next_multiple_of(8);
         }
     }
 
-    fn translate_pid(&self, bytes: &mut [u8]) {
-        let cut = bytes.len().min(4);
-        for (kernel, model) in &self.pids {
-            if bytes[..cut] == kernel.to_ne_bytes()[..cut] && cut > 0 {
-                bytes[..cut].copy_from_slice(&model.to_ne_bytes()[..cut]);
-                return;
-            }
+    /// The process id that stands for what `bytes` begin with. Of one that was cut there may be
+    /// several: the model's, if it is among them. No process has id 0, which stands for itself.
+    fn translate_pid(&self, bytes: &mut [u8], model: &[u8]) {
+        let cut = bytes.len().min(model.len()).min(4);
+        let begins = |bytes: &[u8], pid: i32| bytes[..cut] == pid.to_ne_bytes()[..cut];
+        let all = [(0, 0)].into_iter().chain(self.pids.iter().copied());
+        let fits: Vec<i32> = all.filter(|(of, _)| begins(bytes, *of)).map(|(_, pid)| pid).collect();
+        let own = fits.iter().find(|pid| begins(model, **pid)).or(fits.first());
+        if let Some(pid) = own {
+            bytes[..cut].copy_from_slice(&pid.to_ne_bytes()[..cut]);
         }
     }
 }
@@ -171,4 +177,26 @@ fn is_peername(request: &Request) -> bool {
 
 fn is_peercred(request: &Request) -> bool {
     matches!(request, Request::Getsockopt { option, .. } if *option == SO_PEERCRED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_id_that_was_cut_stands_for_what_it_can() {
+        let mut pairs = Pairs::default();
+        pairs.know(&[0x1200, 0x1334, 0x1434], &[3, 4, 5]);
+        let translated = |bytes: &[u8], model: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            pairs.translate_pid(&mut bytes, model);
+            bytes
+        };
+        assert_eq!(translated(&[0x00], &[0]), [0], "no process");
+        assert_eq!(translated(&[0x00], &[3]), [3], "the first");
+        assert_eq!(translated(&[0x34], &[5]), [5], "either of two");
+        assert_eq!(translated(&[0x34, 0x13], &[5, 0]), [4, 0], "but not what it cannot be");
+        assert_eq!(translated(&0x1200i32.to_ne_bytes(), &0i32.to_ne_bytes()), 3i32.to_ne_bytes());
+        assert_eq!(translated(&[], &[]), []);
+    }
 }
