@@ -1,5 +1,6 @@
 //! Arguments: names, lengths, control data, options.
 
+use afunix::control::SCM_RIGHTS;
 use afunix::options::*;
 
 use super::*;
@@ -233,8 +234,8 @@ impl Maker<'_> {
         let mut bytes =
             [&len.to_ne_bytes()[..], &level.to_ne_bytes(), &kind.to_ne_bytes()].concat();
         let more = self.pick(&[0, 0, 4, 8, 12, 16]);
-        // Zeros: descriptor 0, and the ids of root.
-        bytes.resize(16 + more, 0);
+        // Zeros are the ids of root. No descriptor: 0 is the console, which is not to be sent.
+        bytes.resize(16 + more, if kind == SCM_RIGHTS { 0xff } else { 0 });
         bytes.truncate(self.pick(&[15, 16, 20, 24, 32]));
         Control::Raw(bytes)
     }
