@@ -61,6 +61,9 @@ fn reads_take_all<H: Host>(h: &H) {
     assert_eq!(read(h, fd, 99).unwrap(), u64::from(u32::MAX).to_ne_bytes());
     assert_eq!(count(h, fd), Err(Errno::AGAIN));
     assert_eq!(read(h, fd, 7), Err(Errno::INVAL), "before EAGAIN");
+    assert_eq!(readv_into(h, fd, &mut []), Ok(0), "nothing is asked of a counter");
+    let nothing = &mut [SegmentMut::Bytes(&mut []), SegmentMut::Fault(0)];
+    assert_eq!(readv_into(h, fd, nothing), Ok(0));
     add(h, fd, 3).unwrap();
     let (mut few, mut rest) = ([0; 3], [0; 9]);
     let into = &mut [SegmentMut::Bytes(&mut few), SegmentMut::Bytes(&mut rest)];
