@@ -312,7 +312,8 @@ pub enum Call<'a, 'b> {
         flags: i32,
     },
     /// `flags`: CLONE_NEWNS (nothing that is mounted later shows outside), CLONE_NEWNET. To be
-    /// called while the process has one thread: the kernel moves the caller alone.
+    /// called while the process has one thread: the kernel moves the caller alone. EINVAL for
+    /// CLONE_NEWNS if the root directory is no mount's: it could show outside.
     Unshare {
         flags: i32,
     },

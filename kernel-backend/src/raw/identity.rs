@@ -85,6 +85,10 @@ pub(super) fn chroot(path: &[u8]) -> Result<usize, Errno> {
 }
 
 pub(super) fn unshare(flags: i32) -> Result<usize, Errno> {
+    if flags & libc::CLONE_NEWNS != 0 && !root_is_of_a_mount()? {
+        // It could not be made private below.
+        return Err(Errno::INVAL);
+    }
     // SAFETY: takes a number.
     let done = result(unsafe { libc::unshare(flags) })?;
     if flags & libc::CLONE_NEWNS != 0 {
@@ -95,6 +99,16 @@ pub(super) fn unshare(flags: i32) -> Result<usize, Errno> {
         result(unsafe { libc::mount(kind, root, kind, private, std::ptr::null()) })?;
     }
     Ok(done)
+}
+
+/// Whether the root directory is the root of a mount: one that chroot chose need not be.
+fn root_is_of_a_mount() -> Result<bool, Errno> {
+    // SAFETY: numbers alone, for which all zeros are right.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends with a NUL, and there is room for what is written.
+    let call = unsafe { libc::statx(libc::AT_FDCWD, c"/".as_ptr(), 0, 0, &raw mut found) };
+    result(call)?;
+    Ok(found.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0)
 }
 
 pub(super) fn mount(target: &[u8], flags: u64, data: &[u8]) -> Result<usize, Errno> {

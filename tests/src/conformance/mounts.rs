@@ -17,6 +17,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         root "BIND 8" a_mount_goes,
         root "BIND 8" mount_namespaces,
         root "VFS 2" who_may_mount,
+        root "VFS 2" no_namespace_below_the_root_of_a_mount,
         root "VFS 4" what_is_mounted_stays,
         root "VFS 4" a_bound_socket_holds_its_mount,
     ]
@@ -303,6 +304,22 @@ fn who_may_mount<H: Host>(h: &H) {
     keep_only(h, Cap::SYS_ADMIN);
     assert_eq!(mount(h, "m", REMOUNT, ""), Ok(0));
     assert_eq!(umount(h, "m"), Ok(0));
+}
+
+fn no_namespace_below_the_root_of_a_mount<H: Host>(h: &H) {
+    own_mount(h, "m", "");
+    mkdir(h, "m/d", 0o755).unwrap();
+    assert_eq!(chroot(h, "m"), Ok(0));
+    assert_eq!(unshare(h, NEWNS), Ok(0));
+    assert_eq!(mount(h, "/d", 0, ""), Ok(0));
+    assert_eq!(umount(h, "/d"), Ok(0));
+    assert_eq!(chroot(h, "/d"), Ok(0));
+    assert_eq!(unshare(h, NEWNS), Err(Errno::INVAL));
+    assert_eq!(unshare(h, NEWNS | 1), Err(Errno::INVAL));
+    assert_eq!(unshare(h, NEWNET), Ok(0));
+    lay_down(h, Cap::SYS_ADMIN);
+    assert_eq!(unshare(h, NEWNS), Err(Errno::INVAL), "before rights");
+    assert_eq!(unshare(h, NEWNET), Err(Errno::PERM));
 }
 
 fn what_is_mounted_stays<H: Host>(h: &H) {

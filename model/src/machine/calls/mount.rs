@@ -71,7 +71,8 @@ impl Machine {
         self.tree.umount(&caller, inode, flags & DETACH != 0).map(|()| 0)
     }
 
-    /// unshare(2). EINVAL for what it does not know, EPERM without CAP_SYS_ADMIN.
+    /// unshare(2). EINVAL for what it does not know, and for mounts if the root directory is not
+    /// that of one; EPERM without CAP_SYS_ADMIN.
     pub(super) fn unshare(&mut self, cx: Cx, flags: i32) -> Result<usize, Errno> {
         if flags & !(NEW_MOUNTS | NEW_NETWORK) != 0 {
             return Err(Errno::INVAL);
@@ -79,10 +80,15 @@ impl Machine {
         if flags == 0 {
             return Ok(0);
         }
+        if flags & NEW_MOUNTS != 0 {
+            self.touch(Object::Mounts, Access::Write);
+            if !self.tree.root_is_of_a_mount(&walker(&self.processes, cx)) {
+                return Err(Errno::INVAL);
+            }
+        }
         self.process(cx).identity.needs(Capabilities::SYS_ADMIN)?;
         self.touch_settings(cx);
         if flags & NEW_MOUNTS != 0 {
-            self.touch(Object::Mounts, Access::Write);
             let old = self.process(cx).mounts;
             let new = self.tree.copy_namespace(old);
             self.tree.join_namespace(new);

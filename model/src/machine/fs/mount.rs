@@ -191,6 +191,14 @@ impl Tree {
         self.filesystem(root).holds > mounts || over.keys().any(|dir| self[*dir].fs == fs)
     }
 
+    /// Whether the walker's root directory is the root of a mount: one that it chose need not be.
+    pub(crate) fn root_is_of_a_mount(&self, walker: &Walker<'_>) -> bool {
+        let filesystem = self.filesystem(walker.root);
+        let is_first = self[walker.root].fs == 0;
+        filesystem.root == walker.root
+            && (is_first || self.mounted_root(walker, walker.root).is_ok())
+    }
+
     /// EINVAL for what is not the root of a mount.
     pub(crate) fn mounted_root(&self, walker: &Walker<'_>, root: InodeId) -> Result<(), Errno> {
         let is_mounted = self.namespaces[&walker.mounts].covers_with(root);
