@@ -15,6 +15,8 @@ use super::At;
 const TRIES: u32 = 2000;
 /// A call may go on for so long after its time: ticks, and a busy system.
 pub(super) const LATE: Duration = Duration::from_millis(12);
+/// MSG_PEEK.
+const PEEK: i32 = 2;
 
 /// How the kernel stood when nothing moved any more.
 #[derive(Default)]
@@ -123,7 +125,8 @@ impl<'a> Search<'_, 'a> {
     /// What may happen next: a call that was woken goes on, or one whose time is over ends if it
     /// did on the kernel.
     fn ways(&self, point: &Point<'_>) -> Vec<(At, Why)> {
-        let woken = point.state.woken();
+        let mut woken = point.state.woken();
+        woken.retain(|at| !self.sleeps_on(&point.state.pending()[at].request, *at));
         let why = |at: &At| match point.state.is_interrupted(*at) {
             true => Why::Interrupted,
             false => Why::Woken,
@@ -141,6 +144,14 @@ impl<'a> Search<'_, 'a> {
         over.sort_unstable();
         ways.extend(over.into_iter().map(|(_, at)| (at, Why::TimedOut)));
         ways
+    }
+
+    /// Whether a call that was woken may sleep on, and does: a peek of a stream. The kernel tells
+    /// that something was queued by where it lies in memory. That fails if another has discarded
+    /// the mark that the peek waits behind, and what is queued next is put where the mark was.
+    fn sleeps_on(&self, request: &Request, at: At) -> bool {
+        let peeks = matches!(request, Request::Receive { flags, .. } if flags & PEEK != 0);
+        peeks && self.rest.waiting.get(&at) == Some(&request.name())
     }
 
     fn take(&mut self, mut point: Point<'a>, (at, why): (At, Why)) {
