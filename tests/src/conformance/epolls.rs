@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use afunix::EpollFlags as E;
 use afunix::call::Fcntl;
-use afunix::{Errno, Host, OpenFlags, ProcessSpec, Readiness};
+use afunix::{Call, Errno, Host, OpenFlags, PollFd, ProcessSpec, Readiness};
 
 use super::{Case, start, table};
 use crate::calls::*;
+use crate::raw::fd as number;
 
 pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
     table![
@@ -239,6 +240,18 @@ fn an_epoll_polls<H: Host>(h: &H) {
     assert_eq!(poll(h, ep), Readiness::IN | Readiness::RDNORM, "and it takes nothing");
     count(h, fd).unwrap();
     assert_eq!(poll(h, ep), Readiness::empty());
+    // It wakes those alone that ask for IN: RDNORM is seen by whoever looks.
+    let (asked, other) = (Readiness::RDNORM, eventfd(h, 0, NONBLOCK).unwrap());
+    let waits = start(h, move |h| {
+        let mut fds = [PollFd::new(number(ep), asked), PollFd::new(number(other), Readiness::IN)];
+        h.call(&mut Call::Poll { fds: &mut fds, timeout: None, mask: None })
+    });
+    assert!(waits.waits(h));
+    add(h, fd, 1).unwrap();
+    assert!(waits.waits(h));
+    add(h, other, 1).unwrap();
+    assert_eq!(waits.join(), Ok(2));
+    count(h, fd).unwrap();
     // An edge that was seen by a poll is there still, unless it is gone by then.
     rewatch(h, ep, fd, E::IN | E::ET, 1).unwrap();
     add(h, fd, 1).unwrap();

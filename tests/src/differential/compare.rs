@@ -197,6 +197,6 @@ mod tests {
         assert_eq!(translated(&[0x34], &[5]), [5], "either of two");
         assert_eq!(translated(&[0x34, 0x13], &[5, 0]), [4, 0], "but not what it cannot be");
         assert_eq!(translated(&0x1200i32.to_ne_bytes(), &0i32.to_ne_bytes()), 3i32.to_ne_bytes());
-        assert_eq!(translated(&[], &[]), []);
+        assert!(translated(&[], &[]).is_empty());
     }
 }

@@ -104,7 +104,10 @@ impl Machine {
                 }
                 Kind::Epoll(epoll) => {
                     self.touch(Object::Epoll(epoll), Access::Awaits);
-                    self.tickets.enrol_poll_at_epoll(epoll, ticket);
+                    // EPOLL 7: it tells that there is something to read, and nothing else.
+                    if events.contains(Readiness::IN) {
+                        self.tickets.enrol_poll_at_epoll(epoll, ticket);
+                    }
                 }
                 Kind::Process(pid) => self.enrol_at_end(pid, ticket),
                 Kind::Pipe(pipe) => self.enrol_at_pipe(ticket, file, pipe, false),
