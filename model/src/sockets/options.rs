@@ -192,10 +192,7 @@ impl Sockets {
         }
         if option == SO_BINDTODEVICE {
             // The one option that takes less than a word.
-            return match value.first() {
-                None | Some(0) => Ok(()),
-                Some(_) => Err(Errno::NODEV),
-            };
+            return stored::bind_to_device(socket, caller.capabilities, value);
         }
         if option == SO_ATTACH_FILTER {
             return filter::attach(socket, optmem_max, value);

@@ -14,6 +14,10 @@ use super::socket::{Rare, Socket, Stamping};
 const PRIORITY_MAX: i32 = 6;
 /// SO_BUF_LOCK: both bits.
 const BUFFER_LOCKS: i32 = 3;
+/// Bytes of an interface's name, with its NUL, at most (IFNAMSIZ).
+const DEVICE_NAME_MAX: usize = 16;
+/// The index of the only interface of the machine, `lo`.
+const LOOPBACK: i64 = 1;
 /// SO_BUSY_POLL_BUDGET fits 16 bits.
 const BUDGET_MAX: i32 = 65535;
 
@@ -68,7 +72,14 @@ pub(super) fn get(
         SO_ATTACH_FILTER => {
             return filter::get(rare.and_then(|rare| rare.filter.as_deref()), value);
         }
-        SO_BINDTODEVICE => return put(value, &[]),
+        SO_BINDTODEVICE => {
+            return match read(rare, SO_BINDTOIFINDEX) {
+                None | Some(0) => put(value, b""),
+                Some(_) if (0..DEVICE_NAME_MAX as i32).contains(&value.len) => Err(Errno::INVAL),
+                Some(LOOPBACK) => put(value, b"lo\0"),
+                Some(_) => Err(Errno::NODEV),
+            };
+        }
         SO_MAX_PACING_RATE => {
             let rate = read(rare, option).unwrap_or_default() as u64;
             let word = u32::try_from(rate).unwrap_or(u32::MAX);
@@ -134,7 +145,8 @@ pub(super) fn set(
         SO_LOCK_FILTER if word == 0 && filter_is_locked(socket.rare.as_deref()) => {
             return Err(Errno::PERM);
         }
-        SO_BUSY_POLL | SO_BINDTOIFINDEX if word < 0 => return Err(Errno::INVAL),
+        SO_BINDTOIFINDEX => return bind_to_interface(socket, capabilities, new),
+        SO_BUSY_POLL if word < 0 => return Err(Errno::INVAL),
         SO_BUF_LOCK if word & !BUFFER_LOCKS != 0 => return Err(Errno::INVAL),
         SO_MAX_PACING_RATE => {
             new = match value.first_chunk::<8>() {
@@ -148,6 +160,40 @@ pub(super) fn set(
     }
     default_of(option).ok_or(Errno::NOPROTOOPT)?;
     socket.rare_mut().stored.insert(option, new);
+    Ok(())
+}
+
+/// SO_BINDTODEVICE by name, none for no interface: ENODEV; EPERM.
+pub(super) fn bind_to_device(
+    socket: &mut Socket,
+    capabilities: Capabilities,
+    value: &[u8],
+) -> Result<(), Errno> {
+    let value = &value[..value.len().min(DEVICE_NAME_MAX - 1)];
+    let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
+    let index = match name {
+        b"" => 0,
+        b"lo" => LOOPBACK,
+        _ => return Err(Errno::NODEV),
+    };
+    bind_to_interface(socket, capabilities, index)
+}
+
+/// Everybody may choose an interface, whether there is one or not; to change it again takes
+/// CAP_NET_RAW: EPERM, EINVAL.
+fn bind_to_interface(
+    socket: &mut Socket,
+    capabilities: Capabilities,
+    index: i64,
+) -> Result<(), Errno> {
+    let is_bound = read(socket.rare.as_deref(), SO_BINDTOIFINDEX) != Some(0);
+    if is_bound && !capabilities.contains(Capabilities::NET_RAW) {
+        return Err(Errno::PERM);
+    }
+    if index < 0 {
+        return Err(Errno::INVAL);
+    }
+    socket.rare_mut().stored.insert(SO_BINDTOIFINDEX, index);
     Ok(())
 }
 

@@ -17,6 +17,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         root "OPT 11" peer_groups,
         "OPT 12" stored_words,
         root "OPT 12" words_of_the_superuser,
+        root "OPT 12" interfaces,
         "OPT 12" memory_and_cookies,
         "OPT 12" filters_are_locked,
         "OPT 12" linger_does_nothing,
@@ -240,9 +241,35 @@ fn stored_words<H: Host>(h: &H) {
         assert_eq!(get_int(h, fd, option), Err(Errno::NOPROTOOPT));
     }
     assert_eq!(set_int(h, fd, SO_BUSY_POLL_BUDGET, 65536), Err(Errno::INVAL));
+}
+
+fn interfaces<H: Host>(h: &H) {
+    let fd = socket(h, STREAM).unwrap();
+    let name = |h: &H, fd, len| getsockopt(h, fd, SO_BINDTODEVICE, len);
     assert_eq!(setsockopt(h, fd, SO_BINDTODEVICE, b"no-such\0"), Err(Errno::NODEV));
     assert_eq!(setsockopt(h, fd, SO_BINDTODEVICE, b""), Ok(0));
-    assert_eq!(getsockopt(h, fd, SO_BINDTODEVICE, 16), Ok(vec![]));
+    assert_eq!(name(h, fd, 0), Ok(vec![]));
+    assert_eq!(setsockopt(h, fd, SO_BINDTODEVICE, b"lo"), Ok(0));
+    assert_eq!(get_int(h, fd, SO_BINDTOIFINDEX), Ok(1));
+    assert_eq!(name(h, fd, 16), Ok(b"lo\0".to_vec()));
+    for len in [0, 3, 15] {
+        assert_eq!(name(h, fd, len), Err(Errno::INVAL), "length {len}");
+    }
+    assert_eq!(set_int(h, fd, SO_BINDTOIFINDEX, 1 << 30), Ok(0), "whether it is there or not");
+    assert_eq!(name(h, fd, 15), Err(Errno::INVAL));
+    assert_eq!(name(h, fd, 16), Err(Errno::NODEV));
+    assert_eq!(setsockopt(h, fd, SO_BINDTODEVICE, b"lo\0behind the name"), Ok(0));
+    assert_eq!(get_int(h, fd, SO_BINDTOIFINDEX), Ok(1));
+    as_stranger(h, &[fd], |h| {
+        assert_eq!(setsockopt(h, 3, SO_BINDTODEVICE, b"no-such"), Err(Errno::NODEV));
+        assert_eq!(setsockopt(h, 3, SO_BINDTODEVICE, b""), Err(Errno::PERM));
+        assert_eq!(set_int(h, 3, SO_BINDTOIFINDEX, -1), Err(Errno::PERM), "to change it again");
+        let own = socket(h, STREAM).unwrap();
+        assert_eq!(set_int(h, own, SO_BINDTOIFINDEX, -1), Err(Errno::INVAL));
+        assert_eq!(set_int(h, own, SO_BINDTOIFINDEX, 0), Ok(0));
+        assert_eq!(set_int(h, own, SO_BINDTOIFINDEX, 1), Ok(0));
+        assert_eq!(set_int(h, own, SO_BINDTOIFINDEX, 1), Err(Errno::PERM));
+    });
 }
 
 fn words_of_the_superuser<H: Host>(h: &H) {

@@ -271,6 +271,8 @@ impl Maker<'_> {
             SO_RCVLOWAT => self.pick(&[0, 1, 5, -1]),
             SO_TIMESTAMPING | SO_TIMESTAMPING_NEW => self.pick(&[0, 0x10, 0x800, 1 << 19]),
             SO_PRIORITY => self.pick(&[0, 6, 7, -1]),
+            // lo, and one that no machine has: what others it has is its own affair.
+            SO_BINDTOIFINDEX => self.pick(&[0, 1, 1, 1 << 30, -1]),
             _ => self.pick(&[0, 1, 1, 2, -1]),
         };
         let mut value = value.to_ne_bytes().to_vec();
