@@ -482,6 +482,24 @@ impl Request {
 }
 
 impl Request {
+    /// The slots that it makes, but those of descriptors that are received.
+    pub(super) fn makes(&self) -> Vec<u16> {
+        match self {
+            Request::Socketpair { into, .. } | Request::Pipe { into, .. } => into.to_vec(),
+            Request::Socket { into, .. }
+            | Request::Accept { into, .. }
+            | Request::Eventfd { into, .. }
+            | Request::EpollCreate { into, .. }
+            | Request::Unixfile { into, .. }
+            | Request::Dup { into, .. }
+            | Request::Dup2 { into, .. }
+            | Request::Dup3 { into, .. }
+            | Request::Fcntl { into, .. }
+            | Request::Open { into, .. } => vec![*into],
+            _ => Vec::new(),
+        }
+    }
+
     /// Hands each slot that the call uses to `each`.
     pub(super) fn each_slot(&mut self, each: &mut dyn FnMut(&mut Slot)) {
         match self {

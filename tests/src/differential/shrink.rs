@@ -1,5 +1,7 @@
 //! Shrinking a program that diverges, as long as it still shows the same difference.
 
+use std::ops::Range;
+
 use super::program::{
     Control, Message, Name, Piece, Place, Program, ReceiveBy, Request, Room, SendBy, Slot, Step,
 };
@@ -9,6 +11,8 @@ use super::{Found, Runner};
 const BUDGET: u64 = 4000;
 /// The same where calls wait: each takes longer, most of all one that differs.
 const BUDGET_WAITING: u64 = 800;
+/// Steps of a program of which any two are tried without.
+const FEW: usize = 16;
 /// What a program that hangs counts as.
 const COST_OF_HANGING: u64 = 250;
 
@@ -30,6 +34,7 @@ pub(super) fn shrink(
         budget,
         needs_time: false,
         runs: 0,
+        failed: Vec::new(),
         progress,
     };
     let mut program = program;
@@ -37,13 +42,16 @@ pub(super) fn shrink(
     let mut program = shrinker.wait_for_timeouts(program);
     for any_call in [false, true] {
         shrinker.any_call = any_call;
+        shrinker.failed.clear();
         loop {
             let before = program.clone();
             program = shrinker.join_processes(program);
             program = shrinker.drop_steps(program);
-            program = shrinker.follow_copies(program);
+            program = shrinker.use_fewer_slots(program);
             program = shrinker.make_pairs(program);
+            program = shrinker.lower_backlogs(program);
             program = shrinker.simplify(program);
+            program = shrinker.drop_two_steps(program);
             if program == before || shrinker.runs >= shrinker.budget {
                 break;
             }
@@ -61,6 +69,8 @@ struct Shrinker<'a> {
     /// Whether time has to pass at the end.
     needs_time: bool,
     runs: u64,
+    /// Programs that do not show it.
+    failed: Vec<Program>,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -71,11 +81,19 @@ impl Shrinker<'_> {
         // A timeout that is over by chance before time passes would not be so the next time.
         let passes = |step: &Step| step.request == Request::Pass;
         let is_timeless = self.needs_time && !program.steps.last().is_some_and(passes);
-        if self.runs >= self.budget || is_timeless {
+        if self.runs >= self.budget || is_timeless || self.failed.contains(program) {
             return false;
         }
         self.runs += 1;
         (self.progress)(self.runs);
+        let shows = self.run(program);
+        if !shows {
+            self.failed.push(program.clone());
+        }
+        shows
+    }
+
+    fn run(&mut self, program: &Program) -> bool {
         match self.runner.run(program) {
             Ok(Some(found)) => {
                 // Seconds, where others take a millisecond.
@@ -102,33 +120,68 @@ impl Shrinker<'_> {
         if self.needs_time { longer } else { program }
     }
 
-    /// Uses what was copied instead of the copy.
-    fn follow_copies(&mut self, mut program: Program) -> Program {
+    /// Uses what was made before in place of what a step makes: what was copied in place of the
+    /// copy, one socket in place of two.
+    fn use_fewer_slots(&mut self, mut program: Program) -> Program {
         let mut index = 0;
         while index < program.steps.len() {
-            let (from, copy) = match &program.steps[index].request {
-                Request::Dup { fd, into }
-                | Request::Dup2 { fd, into, .. }
-                | Request::Dup3 { fd, into, .. }
-                | Request::Fcntl { fd, into, .. } => (*fd, *into),
-                _ => {
-                    index += 1;
-                    continue;
+            let made = program.steps[index].request.makes();
+            let before = program.steps[..index].iter().flat_map(|step| step.request.makes());
+            let before: Vec<u16> = before.collect();
+            let with = |other: u16| {
+                let mut fewer = without(&program, index..index + 1);
+                for step in &mut fewer.steps {
+                    step.request.each_slot(&mut |slot| {
+                        if matches!(slot, Slot::Made(own) if made.contains(own)) {
+                            *slot = Slot::Made(other);
+                        }
+                    });
                 }
+                fewer
             };
-            let mut shorter = program.clone();
-            shorter.steps.remove(index);
-            shorter.before_fork -= usize::from(index < program.before_fork);
-            for step in &mut shorter.steps {
-                step.request.each_slot(&mut |slot| {
-                    if *slot == Slot::Made(copy) {
-                        *slot = from;
-                    }
-                });
+            let all = if made.len() == 1 { before } else { Vec::new() };
+            let fewer = all.into_iter().rev().map(with).find(|fewer| self.shows(fewer));
+            match fewer {
+                Some(fewer) => program = fewer,
+                None => index += 1,
             }
-            match self.shows(&shorter) {
-                true => program = shorter,
-                false => index += 1,
+        }
+        program
+    }
+
+    /// A backlog that one connection fewer fills.
+    fn lower_backlogs(&mut self, mut program: Program) -> Program {
+        let connects = |step: &Step| matches!(step.request, Request::Connect { .. });
+        for at in 0..program.steps.len() {
+            while let Some(Step { request: Request::Listen { backlog: 1.., .. }, .. }) =
+                program.steps.get(at)
+            {
+                let mut lower = program.clone();
+                if let Request::Listen { backlog, .. } = &mut lower.steps[at].request {
+                    *backlog -= 1;
+                }
+                let all = (at + 1..lower.steps.len()).filter(|at| connects(&lower.steps[*at]));
+                let mut all = all.map(|at| without(&lower, at..at + 1));
+                match all.find(|fewer| self.shows(fewer)) {
+                    Some(fewer) => program = fewer,
+                    None => break,
+                }
+            }
+        }
+        program
+    }
+
+    /// Leaves out two steps that undo each other, or that need each other.
+    fn drop_two_steps(&mut self, mut program: Program) -> Program {
+        if program.steps.len() > FEW {
+            return program;
+        }
+        let mut second = program.steps.len();
+        while second > 1 {
+            second = program.steps.len().min(second) - 1;
+            let fewer = |first| without(&without(&program, second..second + 1), first..first + 1);
+            if let Some(fewer) = (0..second).map(fewer).find(|fewer| self.shows(fewer)) {
+                program = fewer;
             }
         }
         program
@@ -155,8 +208,7 @@ impl Shrinker<'_> {
                 let request = Request::Socketpair { domain: 1, kind, protocol: 0, into };
                 paired.steps[at].request = request;
                 if let Some(accept) = accept {
-                    paired.steps.remove(accept);
-                    paired.before_fork -= usize::from(accept < program.before_fork);
+                    paired = without(&paired, accept..accept + 1);
                 }
                 if self.shows(&paired) {
                     program = paired;
@@ -208,10 +260,7 @@ impl Shrinker<'_> {
             let mut end = program.steps.len();
             while end > 0 {
                 let start = end.saturating_sub(size);
-                let mut shorter = program.clone();
-                shorter.steps.drain(start..end);
-                let lost = end.min(program.before_fork) - start.min(program.before_fork);
-                shorter.before_fork -= lost;
+                let shorter = without(&program, start..end);
                 if self.shows(&shorter) {
                     program = shorter;
                 }
@@ -222,19 +271,33 @@ impl Shrinker<'_> {
         program
     }
 
-    /// Makes each step's arguments simpler.
+    /// Makes each step's arguments simpler, as long as that goes.
     fn simplify(&mut self, mut program: Program) -> Program {
         for index in 0..program.steps.len() {
-            for simpler in simpler(&program.steps[index]) {
-                let mut changed = program.clone();
-                changed.steps[index] = simpler;
-                if self.shows(&changed) {
-                    program = changed;
-                }
+            while let Some(changed) = self.simpler_step(&program, index) {
+                program = changed;
             }
         }
         program
     }
+
+    fn simpler_step(&mut self, program: &Program, index: usize) -> Option<Program> {
+        let with = |simpler: Step| {
+            let mut changed = program.clone();
+            changed.steps[index] = simpler;
+            changed
+        };
+        let mut all = simpler(&program.steps[index]).into_iter().map(with);
+        all.find(|changed| self.shows(changed))
+    }
+}
+
+/// The program without some of its steps.
+fn without(program: &Program, steps: Range<usize>) -> Program {
+    let mut fewer = program.clone();
+    fewer.before_fork -= steps.clone().filter(|step| *step < program.before_fork).count();
+    fewer.steps.drain(steps);
+    fewer
 }
 
 /// Simpler forms of a step, each with one argument changed.
@@ -346,14 +409,18 @@ fn simpler_data(data: &[Piece]) -> Vec<Vec<Piece>> {
             fewer.remove(index);
             all.push(fewer);
         }
-        let len = data[index].len;
-        for shorter in [0, 1, len / 2, len.saturating_sub(1)] {
-            if shorter < len {
-                let mut changed = data.to_vec();
-                changed[index].len = shorter;
-                all.push(changed);
-            }
+        for len in shorter(data[index].len) {
+            let mut changed = data.to_vec();
+            changed[index].len = len;
+            all.push(changed);
         }
     }
     all
+}
+
+/// Lengths below this one, the most promising first: the steps up to it halve.
+fn shorter(len: usize) -> impl Iterator<Item = usize> {
+    let halves = std::iter::successors(Some(len / 2), |step| Some(step / 2));
+    let near = halves.take_while(|step| *step > 0).map(move |step| len - step);
+    [0, 1].into_iter().filter(move |short| *short < len).chain(near.filter(|near| *near > 1))
 }
