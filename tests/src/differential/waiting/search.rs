@@ -59,6 +59,8 @@ pub(super) struct Point<'a> {
     pub(super) state: State<'a>,
     pub(super) pairs: Pairs,
     pub(super) ended: Vec<Ended>,
+    /// Who sleeps on until the next step, though what it was woken for is there.
+    pub(super) asleep: Vec<At>,
 }
 
 /// What differs.
@@ -126,7 +128,7 @@ impl<'a> Search<'_, 'a> {
     /// did on the kernel.
     fn ways(&self, point: &Point<'_>) -> Vec<(At, Why)> {
         let mut woken = point.state.woken();
-        woken.retain(|at| !self.sleeps_on(&point.state.pending()[at].request, *at));
+        woken.retain(|at| !point.asleep.contains(at));
         let why = |at: &At| match point.state.is_interrupted(*at) {
             true => Why::Interrupted,
             false => Why::Woken,
@@ -146,9 +148,9 @@ impl<'a> Search<'_, 'a> {
         ways
     }
 
-    /// Whether a call that was woken may sleep on, and does: a peek of a stream. The kernel tells
-    /// that something was queued by where it lies in memory. That fails if another has discarded
-    /// the mark that the peek waits behind, and what is queued next is put where the mark was.
+    /// Whether a call that was woken for something may sleep on, and does: a peek of a stream. The
+    /// kernel tells that something was queued by where it lies in memory. That fails if another has
+    /// discarded the mark behind which the peek waits, and what is queued next is put there.
     fn sleeps_on(&self, request: &Request, at: At) -> bool {
         let peeks = matches!(request, Request::Receive { flags, .. } if flags & PEEK != 0);
         peeks && self.rest.waiting.get(&at) == Some(&request.name())
@@ -160,7 +162,13 @@ impl<'a> Search<'_, 'a> {
             let deadline = pending.deadline.unwrap_or_default();
             point.state.set_now(deadline);
         }
+        let may_sleep_on = self.sleeps_on(&point.state.pending()[&at].request, at);
+        let before = may_sleep_on.then(|| point.clone());
         if let Some((pending, answer)) = point.state.resume(at, resume) {
+            if let Some(mut before) = before {
+                before.asleep.push(at);
+                return self.go_on(before);
+            }
             let (step, request) = (pending.step, pending.request);
             let ended = Ended { at, step, request, answer, why };
             if let Err(unlike) = matches(&mut point.pairs, &ended, self.rest) {
