@@ -8,7 +8,9 @@
 
 pub mod calls;
 pub mod conformance;
+#[cfg(feature = "model")]
 pub mod differential;
+#[cfg(feature = "model")]
 pub mod hostile;
 pub mod raw;
 pub mod table;
