@@ -1,7 +1,8 @@
 //! The family by itself, without a machine: tables of the accounting, merging, resets, waiting,
-//! cycles. Whatever is surprising here was first seen on Linux 6.18.
+//! cycles, broken invariants. Whatever is surprising here was first seen on Linux 6.18.
 
 mod accounting;
+mod broken;
 mod cycles;
 mod merging;
 mod resets;
