@@ -390,8 +390,7 @@ impl<'a, 'b> Source<'a, 'b> {
                 Segment::Bytes(bytes) => readable += bytes.len() - offset,
                 // Nothing of it is touched.
                 Segment::Fault(0) => {}
-                Segment::Fault(_) if readable < len => return readable,
-                Segment::Fault(_) => return len,
+                Segment::Fault(_) => return readable,
             }
             if readable >= len {
                 return len;
