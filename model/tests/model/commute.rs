@@ -9,25 +9,10 @@ use afunix::{Call, NameOut, PollFd, Readiness, RecvFlags, SegmentMut, Tid};
 use afunix_model::sockets::Part;
 use afunix_model::{Access, Effect, Object, Resume, Step};
 
+use crate::dice::Dice;
 use crate::numbers::fd;
-use crate::random::{Act, PATHS, World, perform};
+use crate::random::{Act, PATHS, World, any, perform};
 use crate::support::Rig;
-
-/// Random numbers from a seed (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn byte(&mut self) -> u8 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u8
-    }
-
-    fn act(&mut self) -> Act {
-        (self.byte(), self.byte() % 250, (self.byte(), self.byte(), self.byte()))
-    }
-}
 
 /// Options whose value is state: SO_SNDBUF, SO_RCVBUF, SO_ERROR, SO_PASSCRED, SO_PEERCRED,
 /// SO_RCVLOWAT, SO_RCVTIMEO, SO_ACCEPTCONN, SO_PASSSEC, SO_PEEK_OFF, SO_PEERGROUPS, SO_PASSRIGHTS.
@@ -147,6 +132,12 @@ fn ask(rig: &mut Rig, tid: Tid, call: &mut Call<'_, '_>) -> String {
     }
 }
 
+/// A step of a thread: none comes or goes.
+fn step(dice: &mut Dice) -> Act {
+    let (who, what, arguments) = any(dice);
+    (who, what % 250, arguments)
+}
+
 /// How long to look, and for how many pairs.
 #[derive(Clone, Copy)]
 enum Effort {
@@ -157,7 +148,7 @@ enum Effort {
 /// Looks for pairs of steps in random states that are independent, and makes them in both orders.
 fn check(seed: u64, effort: Effort) {
     let began = Instant::now();
-    let (mut dice, mut counts) = (Dice(seed), Counts::default());
+    let (mut dice, mut counts) = (Dice::new(seed), Counts::default());
     let is_over = |counts: &Counts| match effort {
         Effort::Pairs(pairs) => counts.independent >= pairs,
         Effort::Time(time) => began.elapsed() >= time,
@@ -165,13 +156,13 @@ fn check(seed: u64, effort: Effort) {
     while !is_over(&counts) {
         let mut world = World::new();
         for _ in 0..20 + usize::from(dice.byte()) {
-            world.act(dice.act());
+            world.act(step(&mut dice));
         }
         world.rig.effects.clear();
         world.rig.machine.observe(false);
         for _ in 0..50 {
             counts.tried += 1;
-            let acts = [dice.act(), dice.act()];
+            let acts = [step(&mut dice), step(&mut dice)];
             counts.independent += u64::from(commute(&world, acts, (seed, counts.tried)));
             if is_over(&counts) {
                 break;

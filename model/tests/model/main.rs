@@ -1,6 +1,7 @@
 //! Tests of the model: scripts, tables, and properties over random calls.
 
 mod commute;
+mod dice;
 mod epolls;
 mod files;
 mod load;

@@ -14,11 +14,16 @@ use afunix::{
 use afunix_model::{Effect, Resume, Spawn, Step, Ticket};
 use quickcheck::quickcheck;
 
+use crate::dice::Dice;
 use crate::numbers::{control, fd};
 use crate::support::{MAIN, Rig};
 
 /// Who, what, and three arguments.
 pub(crate) type Act = (u8, u8, (u8, u8, u8));
+
+pub(crate) fn any(dice: &mut Dice) -> Act {
+    (dice.byte(), dice.byte(), (dice.byte(), dice.byte(), dice.byte()))
+}
 
 pub(crate) const PATHS: [&[u8]; 20] = [
     b"/tmp/a",
@@ -448,15 +453,9 @@ quickcheck! {
 /// Longer runs than quickcheck makes, from a fixed seed.
 #[test]
 fn invariants_hold_in_long_runs() {
-    let mut state = 0x9E37_79B9_7F4A_7C15u64;
-    let mut byte = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 24) as u8
-    };
+    let mut dice = Dice::new(1);
     for _ in 0..20 {
-        let acts: Vec<Act> = (0..600).map(|_| (byte(), byte(), (byte(), byte(), byte()))).collect();
+        let acts: Vec<Act> = (0..600).map(|_| any(&mut dice)).collect();
         run(&acts);
     }
 }

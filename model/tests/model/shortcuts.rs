@@ -13,6 +13,7 @@ use afunix::{
 use afunix::{PollFd, call::Fcntl};
 use afunix_model::{Effect, Resume, Step, Ticket};
 
+use crate::dice::Dice;
 use crate::numbers::{control, fd};
 use crate::support::{MAIN, Rig};
 
@@ -30,33 +31,23 @@ struct Act {
     how: u8,
 }
 
-/// Numbers out of a seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) as usize % end
-    }
-
+impl Act {
     /// `mood` is how many of ten calls on a socket send; the others receive.
-    fn act(&mut self, mood: usize) -> Act {
-        let len = match self.below(16) {
+    fn any(dice: &mut Dice, mood: usize) -> Act {
+        let len = match dice.below(16) {
             0 => 0,
-            1..9 => 1 + self.below(4),
-            9..14 => self.below(300),
-            14 => self.below(5000),
-            _ => self.below(30_000),
+            1..9 => 1 + dice.below(4),
+            9..14 => dice.below(300),
+            14 => dice.below(5000),
+            _ => dice.below(30_000),
         };
-        let number = SOCKETS.start + self.below(SOCKETS.len()) as i32;
-        let what = match self.below(100) {
-            0..80 if self.below(10) < mood => self.below(40),
-            0..80 => 40 + self.below(40),
+        let number = SOCKETS.start + dice.below(SOCKETS.len()) as i32;
+        let what = match dice.below(100) {
+            0..80 if dice.below(10) < mood => dice.below(40),
+            0..80 => 40 + dice.below(40),
             disturbing => disturbing,
         };
-        Act { what: what as u8, number, len, how: self.below(256) as u8 }
+        Act { what: what as u8, number, len, how: dice.byte() }
     }
 }
 
@@ -240,7 +231,7 @@ fn disturb(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) 
 #[test]
 fn the_short_way_is_the_general_way() {
     for seed in 1..50 {
-        let mut dice = Dice(0x9E37_79B9_7F4A_7C15 + seed);
+        let mut dice = Dice::new(seed);
         let mood = 3 + dice.below(5);
         let mut twins = Twins::new();
         for call in 0..CALLS {
@@ -248,7 +239,7 @@ fn the_short_way_is_the_general_way() {
             for rig in &mut twins.rigs {
                 rig.now += Duration::from_millis(1);
             }
-            twins.act(tid, dice.act(mood));
+            twins.act(tid, Act::any(&mut dice, mood));
             if call % 16 == 0 {
                 twins.compare();
             }
