@@ -6,16 +6,17 @@
 //! of other sockets until the kernel shows what the model does; then a *canary* is put into a cycle
 //! of its own, and once it is collected nothing more may have changed.
 
-use std::sync::Mutex;
+mod support;
+
 use std::time::{Duration, Instant};
 
-use afunix::{Backend, Call, Errno, OpenFlags, RawName, Readiness, Segment, Tid};
+use afunix::{Backend, OpenFlags, RawName, Readiness, Segment};
 use afunix_kernel_backend::Kernel;
-use afunix_model::{Machine, Profile, Resume, Step, Time};
 use afunix_tests::calls::*;
 use afunix_tests::raw::control as raw_control;
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64;
+use support::Model;
 
 /// Graphs of one run.
 const GRAPHS: u64 = 12;
@@ -23,22 +24,6 @@ const GRAPHS: u64 = 12;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// MSG_DONTWAIT and MSG_NOSIGNAL.
 const FLAGS: i32 = 0x4040;
-
-/// A machine of which no call waits.
-struct Model(Mutex<Machine>);
-
-impl Backend for Model {
-    fn call(&self, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
-        let mut machine = self.0.lock().expect("no call panics");
-        let step = machine.step(Time::ZERO, Tid(1), call, Resume::First);
-        while machine.next_effect().is_some() {}
-        machine.check().expect("invariants hold");
-        match step {
-            Step::Done(result) => result,
-            other => panic!("{}: {other:?}", call.name()),
-        }
-    }
-}
 
 /// A descriptor, by its numbers in the model and on the kernel.
 type Both = [i32; 2];
@@ -58,7 +43,7 @@ struct Graph {
 
 impl Graph {
     fn new(seed: u64) -> Graph {
-        let model = Model(Mutex::new(Machine::new(Profile::linux_6_18())));
+        let model = Model::new();
         Graph {
             random: Pcg64::seed_from_u64(seed),
             seed,

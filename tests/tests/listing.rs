@@ -1,31 +1,17 @@
 //! Snapshots as text: the kernel's own /proc/net/unix and `ss -xap`, the snapshot of the running
 //! system and the model's snapshot say the same of the same sockets (OPT 8, 13).
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::sync::Mutex;
 
+use afunix::Backend;
 use afunix::snapshot::Snapshot;
-use afunix::{Backend, Call, Errno, Tid};
 use afunix_kernel_backend::Kernel;
-use afunix_model::{Machine, Profile, Resume, Step, Time};
+use afunix_model::Time;
 use afunix_tests::calls::*;
-
-/// A machine of which no call waits.
-struct Model(Mutex<Machine>);
-
-impl Backend for Model {
-    fn call(&self, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
-        let mut machine = self.0.lock().expect("no call panics");
-        let step = machine.step(Time::ZERO, Tid(1), call, Resume::First);
-        while machine.next_effect().is_some() {}
-        match step {
-            Step::Done(result) => result,
-            Step::Restart => panic!("{} has not begun to wait", call.name()),
-            Step::Blocked { on, .. } => panic!("{} waits: {on:?}", call.name()),
-        }
-    }
-}
+use support::Model;
 
 /// Sockets in many states; their numbers, by what they are.
 fn make(b: &dyn Backend, directory: &str) -> BTreeMap<&'static str, i32> {
@@ -137,7 +123,7 @@ fn listings_of_kernel_and_model_say_the_same() {
     assert_eq!(of_snapshot, real, "/proc/net/unix: left the snapshot of the running system");
     assert_eq!(real.len(), names.len() + 1, "one of them is not accepted: {real:#?}");
 
-    let model = Model(Mutex::new(Machine::new(Profile::linux_6_18())));
+    let model = Model::new();
     mkdir_all(&model, &directory_name);
     let made_there = make(&model, &directory_name);
     let names_there = inodes(&model, &made_there);
