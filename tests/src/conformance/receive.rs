@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use afunix::{Errno, Host, NameOut, SegmentMut};
+use afunix::{Errno, Host, NameOut, Segment, SegmentMut};
 
 use super::{Case, start, table};
 use crate::calls::*;
@@ -22,6 +22,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "SRECV 10" length_zero,
         "SRECV 11" trunc_is_ignored,
         "SRECV 12" fault_consumes_nothing,
+        "SRECV 12" nothing_at_a_bad_address_is_no_fault,
         "SRECV 13" header_untouched,
         "SRECV 14" low_water,
         "SRECV 14" timeout_gives_partial,
@@ -172,6 +173,17 @@ fn fault_consumes_nothing<H: Host>(h: &H) {
     });
     assert_eq!(got, Ok(3), "what was copied before counts");
     assert_eq!(recv(h, b, 9, 0), Ok(b"two".to_vec()));
+}
+
+fn nothing_at_a_bad_address_is_no_fault<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    let data = [Segment::Bytes(b"a"), Segment::Fault(0), Segment::Bytes(b"b")];
+    assert_eq!(writev_of(h, a, &data), Ok(2));
+    let (mut one, mut two) = ([0], [0]);
+    let room =
+        &mut [SegmentMut::Bytes(&mut one), SegmentMut::Fault(0), SegmentMut::Bytes(&mut two)];
+    assert_eq!(readv_into(h, b, room), Ok(2));
+    assert_eq!([one, two].concat(), b"ab");
 }
 
 fn header_untouched<H: Host>(h: &H) {
