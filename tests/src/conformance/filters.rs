@@ -265,6 +265,8 @@ fn what_a_program_computes<H: Host>(h: &H) {
         }
     }
     assert_eq!(value(h, &[begin[0], (0x84, 0, 0, 0)], b""), Some(a.wrapping_neg()));
+    let (to_x, from_x) = ((0x07, 0, 0, 0), (0x87, 0, 0, 0));
+    assert_eq!(value(h, &[begin[0], to_x, (0x00, 0, 0, 1), from_x], b""), Some(a));
     assert_eq!(value(h, &[begin[0], (0x3c, 0, 0, 0)], b""), None, "X is 0");
     assert_eq!(value(h, &[begin[0], (0x9c, 0, 0, 0)], b""), None, "X is 0");
     for (code, k, jumps) in [
