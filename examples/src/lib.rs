@@ -14,6 +14,8 @@
 //! | `stale-socket-unlink` | the usual repair of it | a race of two daemons |
 //! | `hot-restart` | passing a listener and its connections on | a crash |
 //! | `scan` | passing open files to a process without rights | |
+//!
+//! The nine pairs of [`reported`] are bugs of real projects, each cut down to some ten calls.
 #![forbid(unsafe_code)]
 
 use afunix::Application;
@@ -22,6 +24,7 @@ pub mod echo;
 pub mod flush_deadlock;
 pub mod hot_restart;
 pub mod pipeline;
+pub mod reported;
 pub mod scan;
 pub mod stale_socket;
 mod support;
@@ -44,4 +47,27 @@ pub fn each(visit: &mut impl Visit) {
     visit.visit::<hot_restart::Scenario<hot_restart::Broken>>();
     visit.visit::<hot_restart::Scenario<hot_restart::Fixed>>();
     visit.visit::<scan::Scan>();
+    each_reported(visit);
+}
+
+fn each_reported(visit: &mut impl Visit) {
+    use reported::*;
+    visit.visit::<short_frame::Scenario<short_frame::Broken>>();
+    visit.visit::<short_frame::Scenario<short_frame::Fixed>>();
+    visit.visit::<interrupted_server::Scenario<interrupted_server::Broken>>();
+    visit.visit::<interrupted_server::Scenario<interrupted_server::Fixed>>();
+    visit.visit::<inherited_copy::Scenario<inherited_copy::Broken>>();
+    visit.visit::<inherited_copy::Scenario<inherited_copy::Fixed>>();
+    visit.visit::<start_race::Scenario<start_race::Broken>>();
+    visit.visit::<start_race::Scenario<start_race::Fixed>>();
+    visit.visit::<blocking_logger::Scenario<blocking_logger::Broken>>();
+    visit.visit::<blocking_logger::Scenario<blocking_logger::Fixed>>();
+    visit.visit::<wrong_credentials::Scenario<wrong_credentials::Broken>>();
+    visit.visit::<wrong_credentials::Scenario<wrong_credentials::Fixed>>();
+    visit.visit::<full_backlog::Scenario<full_backlog::Broken>>();
+    visit.visit::<full_backlog::Scenario<full_backlog::Fixed>>();
+    visit.visit::<lost_descriptor::Scenario<lost_descriptor::Broken>>();
+    visit.visit::<lost_descriptor::Scenario<lost_descriptor::Fixed>>();
+    visit.visit::<lost_backlog::Scenario<lost_backlog::Broken>>();
+    visit.visit::<lost_backlog::Scenario<lost_backlog::Fixed>>();
 }

@@ -28,7 +28,7 @@ const RUN: &str = "--run-scenario";
 const BACKENDS: [&str; 3] = ["kernel", "threads", "sim"];
 /// Those that end well unless something crashes. Of the others one always hangs, and one may lose
 /// its race.
-const END_WELL: [&str; 8] = [
+const END_WELL: [&str; 17] = [
     "echo",
     "pipeline",
     "flush-deadlock-fixed",
@@ -37,6 +37,15 @@ const END_WELL: [&str; 8] = [
     "hot-restart",
     "hot-restart-fixed",
     "scan",
+    "short-frame-fixed",
+    "interrupted-server-fixed",
+    "inherited-copy-fixed",
+    "start-race-fixed",
+    "blocking-logger-fixed",
+    "wrong-credentials-fixed",
+    "full-backlog-fixed",
+    "lost-descriptor-fixed",
+    "lost-backlog-fixed",
 ];
 
 fn main() -> ExitCode {

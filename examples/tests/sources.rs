@@ -32,9 +32,19 @@ fn variants_differ_by_at_most_30_lines() {
     let flush = include_str!("../src/flush_deadlock.rs");
     let stale = include_str!("../src/stale_socket.rs");
     let restart = include_str!("../src/hot_restart.rs");
-    for (source, broken) in
-        [(flush, "Broken"), (stale, "Broken"), (stale, "Unlink"), (restart, "Broken")]
-    {
+    let reported = [
+        include_str!("../src/reported/blocking_logger.rs"),
+        include_str!("../src/reported/full_backlog.rs"),
+        include_str!("../src/reported/inherited_copy.rs"),
+        include_str!("../src/reported/interrupted_server.rs"),
+        include_str!("../src/reported/lost_backlog.rs"),
+        include_str!("../src/reported/lost_descriptor.rs"),
+        include_str!("../src/reported/short_frame.rs"),
+        include_str!("../src/reported/start_race.rs"),
+        include_str!("../src/reported/wrong_credentials.rs"),
+    ];
+    let ours = [(flush, "Broken"), (stale, "Broken"), (stale, "Unlink"), (restart, "Broken")];
+    for (source, broken) in ours.into_iter().chain(reported.map(|source| (source, "Broken"))) {
         let count = differing(&variant(source, broken), &variant(source, "Fixed"));
         assert!((1..=30).contains(&count), "{broken} and Fixed differ by {count} lines");
     }

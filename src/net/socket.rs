@@ -19,7 +19,17 @@ const CLOEXEC: i32 = SocketFlags::CLOEXEC.bits();
 
 /// socket(2).
 pub(super) fn socket<B: Backend + Clone>(backend: &B, kind: SocketType) -> io::Result<OwnedFd<B>> {
-    let mut call = Call::Socket { domain: AF_UNIX, kind: kind.raw() | CLOEXEC, protocol: 0 };
+    socket_with(backend, kind, SocketFlags::empty())
+}
+
+/// socket(2) with flags; close-on-exec is always set.
+pub(super) fn socket_with<B: Backend + Clone>(
+    backend: &B,
+    kind: SocketType,
+    flags: SocketFlags,
+) -> io::Result<OwnedFd<B>> {
+    let kind = kind.raw() | CLOEXEC | flags.bits();
+    let mut call = Call::Socket { domain: AF_UNIX, kind, protocol: 0 };
     let number = backend.call(&mut call)?;
     Ok(OwnedFd::new(backend.clone(), number as i32))
 }

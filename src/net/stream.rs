@@ -4,7 +4,7 @@ use std::io;
 
 use crate::net::socket::{self, typed_socket};
 use crate::net::{AsSocket, Message, OwnedFd, Received, message};
-use crate::{Address, Backend, Call, RecvFlags, SegmentMut, SocketType};
+use crate::{Address, Backend, Call, RecvFlags, SegmentMut, SocketFlags, SocketType};
 
 /// A connected stream socket, as `std::os::unix::net::UnixStream`.
 ///
@@ -21,6 +21,15 @@ impl<B: Backend + Clone> UnixStream<B> {
     /// ENOENT: no such path; ECONNREFUSED: nobody listens there; EACCES: no write permission.
     pub fn connect(backend: &B, address: &Address) -> io::Result<Self> {
         let fd = socket::socket(backend, SocketType::Stream)?;
+        socket::connect(&fd, address)?;
+        Ok(UnixStream { fd })
+    }
+
+    /// Connects without waiting; the socket is non-blocking from then on. EAGAIN: the backlog is
+    /// full. That is neither a refusal nor the EINPROGRESS of TCP: nothing goes on behind its back,
+    /// and no poll tells when there is room; it has to be tried again (CONNECT 5).
+    pub fn connect_nonblocking(backend: &B, address: &Address) -> io::Result<Self> {
+        let fd = socket::socket_with(backend, SocketType::Stream, SocketFlags::NONBLOCK)?;
         socket::connect(&fd, address)?;
         Ok(UnixStream { fd })
     }

@@ -1,0 +1,88 @@
+//! The bugs that were reported: each is found from any seed, shrunk to a few steps, and shows
+//! itself again; each repaired application holds, and the small ones are proved.
+
+use afunix::Application;
+use afunix_examples::Visit;
+use afunix_sim::{
+    App, Choices, Ended, ExploreOptions, FailureKind, Faults, Plan, RunOptions, app, explore,
+    replay, run,
+};
+
+/// The broken applications, with the kind of failure each is found by.
+const BROKEN: [(&str, FailureKind); 9] = [
+    ("short-frame", FailureKind::Exit),
+    ("interrupted-server", FailureKind::Exit),
+    ("inherited-copy", FailureKind::Deadlock),
+    ("start-race", FailureKind::Exit),
+    ("blocking-logger", FailureKind::Deadlock),
+    ("wrong-credentials", FailureKind::Exit),
+    ("full-backlog", FailureKind::Exit),
+    ("lost-descriptor", FailureKind::Exit),
+    ("lost-backlog", FailureKind::Exit),
+];
+
+/// Steps that a shrunk failure has at most.
+const MOST_STEPS: u64 = 20;
+
+fn scenario(name: &str) -> App {
+    struct Find<'a>(&'a str, Option<App>);
+    impl Visit for Find<'_> {
+        fn visit<A: Application + 'static>(&mut self) {
+            if A::NAME == self.0 {
+                self.1 = Some(app(|host| A::main(host, &[])));
+            }
+        }
+    }
+    let mut find = Find(name, None);
+    afunix_examples::each(&mut find);
+    find.1.unwrap_or_else(|| panic!("there is no scenario {name}"))
+}
+
+#[test]
+fn each_is_found_and_shrunk_and_shows_itself_again() {
+    for (name, kind) in BROKEN {
+        let app = scenario(name);
+        for seed in [3, 1000] {
+            let options = ExploreOptions { seed, ..ExploreOptions::default() };
+            let found = explore(&app, &options).failure;
+            let found = found.unwrap_or_else(|| panic!("{name}, seed {seed}: not found"));
+            let shrunk = &found.shrunk.report;
+            assert_eq!(found.failure.kind, kind, "{name}, seed {seed}: {}", found.failure);
+            assert!(shrunk.steps <= MOST_STEPS, "{name}, seed {seed}: {} steps", shrunk.steps);
+            let again = replay(&app, &options.run, &shrunk.tape, None);
+            assert_eq!(again.outcome, shrunk.outcome, "{name}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn each_repaired_one_holds() {
+    for (name, _) in BROKEN {
+        let app = scenario(&format!("{name}-fixed"));
+        for faults in [Faults::None, Faults::Io, Faults::Portfolio] {
+            for seed in 0..100 {
+                let options = RunOptions { faults, ..RunOptions::default() };
+                let report = run(&app, &options, Choices::Seed(seed));
+                let said = report.printed.join("\n");
+                assert!(
+                    report.passed(),
+                    "{name}, {faults}, seed {seed}: {:?}\n{said}",
+                    report.outcome
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_repaired_ones_are_proved() {
+    for (name, _) in BROKEN {
+        let run = RunOptions { faults: Faults::None, ..RunOptions::default() };
+        let plan = Plan::Exhaustive { strict: false };
+        let options = ExploreOptions { run, plan, runs: 100_000, ..Default::default() };
+        let campaign = explore(&scenario(&format!("{name}-fixed")), &options);
+        let search = campaign.search.expect("a search");
+        assert!(campaign.failure.is_none(), "{name}: {:?}", campaign.failure);
+        assert!(campaign.ended == Ended::Complete && search.complete, "{name}: {search:?}");
+    }
+}
