@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use afunix_sim::{Campaign, Ended, ExploreOptions, Found, Plan, RunOptions, explore};
+use afunix_sim::{Campaign, Ended, ExploreOptions, Found, Plan, RunOptions, explain, explore};
 use serde_json::{Value, json};
 
 use crate::args::{ExploreArgs, Faults, Strategy};
 use crate::output::{FINDING, FINE, Problem, print, write_file};
 use crate::progress::{Progress, stop_flag};
 use crate::replay::{application, is_wrong_use, machine};
-use crate::report;
 use crate::scenarios::{Scenario, find};
 
 /// Runs of a campaign, unless something else is said.
@@ -135,10 +134,10 @@ fn write_all(
     tape.args = args.to_vec();
     let file = |ending: &str| directory.join(format!("{}-{}{ending}", scenario.name, found.run));
     let paths = [file(".tape"), file(".trace.jsonl"), file(".ladder.txt"), file(".svg")];
-    let (whole, _) = report::ladders(&report.events);
+    let (whole, _) = explain::ladders(&report.events);
     write_file(&paths[0], tape.to_text().as_bytes())?;
     write_file(&paths[1], &crate::trace::of_report(scenario.name, report))?;
-    write_file(&paths[2], format!("{whole}\n{}", report::failure(report)).as_bytes())?;
+    write_file(&paths[2], format!("{whole}\n{}", explain::failure(report)).as_bytes())?;
     write_file(&paths[3], afunix_viz::svg(&report.snapshot).as_bytes())?;
     Ok(paths.to_vec())
 }
@@ -162,7 +161,7 @@ fn as_text(
             Some(_) => writeln!(text, "{name}: {how} in {} runs", campaign.runs),
             None => writeln!(text, "{name}: {how} in {} runs, seed {}", campaign.runs, args.seed),
         };
-        text.push_str(&statistics(campaign));
+        text.push_str(&explain::campaign(campaign));
         return text;
     };
     let shrunk = &found.shrunk;
@@ -175,97 +174,25 @@ fn as_text(
         "{name}: run {} of {of} fails; shrunk from {} steps to {}\n",
         found.run, found.first.steps, shrunk.report.steps
     );
-    let (_, ladder) = report::ladders(&shrunk.report.events);
+    let (_, ladder) = explain::ladders(&shrunk.report.events);
     text.push_str(&ladder);
     text.push('\n');
-    text.push_str(&report::failure(&shrunk.report));
-    let faults = report::faults(&shrunk.report.events);
+    text.push_str(&explain::failure(&shrunk.report));
+    let faults = explain::faults(&shrunk.report.events);
     if !faults.is_empty() {
         let _ = writeln!(text, "faults that it takes: {}", faults.join("; "));
     }
+    if let Some(pair) = &found.critical {
+        text.push_str(&explain::critical(pair));
+    }
     text.push('\n');
-    text.push_str(&statistics(campaign));
+    text.push_str(&explain::campaign(campaign));
     if let [tape, others @ ..] = files {
         let others: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
         let _ = writeln!(text, "replay it: afunix replay {}", tape.display());
         let _ = writeln!(text, "see also: {}", others.join(", "));
     }
     text
-}
-
-/// What was tried, in lines.
-fn statistics(campaign: &Campaign) -> String {
-    let mut text = String::new();
-    let Campaign { runs, schedules, steps, calls, checked, .. } = campaign;
-    let _ = writeln!(
-        text,
-        "{runs} runs, {schedules} distinct schedules, {steps} steps, {calls} calls; \
-         {checked} runs made twice and found the same"
-    );
-    text.push_str(&strategy(campaign));
-    let faults: Vec<String> = fault_counts(campaign)
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(kind, count)| format!("{kind} {count}"))
-        .collect();
-    let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
-    let _ = writeln!(text, "faults: {faults}; distinct crash points: {}", campaign.crash_points);
-    text
-}
-
-/// What the strategy says of its result, in lines.
-fn strategy(campaign: &Campaign) -> String {
-    let mut text = String::new();
-    if let (Some(promise), Plan::Pct { depth }) = (&campaign.pct, campaign.plan) {
-        let afunix_sim::Promise { threads, points, most_points, probability } = promise;
-        let _ = writeln!(
-            text,
-            "pct: a bug of depth {depth} shows in each run with a probability of at least \
-             1/({threads} x {points}^{}) = {probability:.2e}",
-            depth - 1
-        );
-        if most_points > points {
-            let _ = writeln!(
-                text,
-                "pct: a run had {most_points} scheduling points, more than {points}: of such runs \
-                 this does not hold"
-            );
-        }
-    }
-    let Some(search) = &campaign.search else { return text };
-    let within = match campaign.plan {
-        Plan::Bounded { preemptions } => format!(" with at most {preemptions} preemptions"),
-        _ => String::new(),
-    };
-    let _ = match &search.incomplete_because {
-        None => writeln!(text, "complete: every schedule{within} that makes a difference was run"),
-        Some(because) => {
-            writeln!(text, "not complete: {because}; about {} runs{within} in all", search.estimate)
-        }
-    };
-    let _ = writeln!(
-        text,
-        "{} executions; given up: {} that were tried before, {} that cannot be",
-        search.executions, search.asleep, search.impossible
-    );
-    text.push_str(
-        "steps are told apart by what their calls touch: memory that threads share is not seen\n",
-    );
-    text
-}
-
-fn fault_counts(campaign: &Campaign) -> [(&'static str, u64); 8] {
-    let faults = &campaign.faults;
-    [
-        ("interrupted calls", faults.interrupted),
-        ("short reads", faults.short_reads),
-        ("short writes", faults.short_writes),
-        ("late", faults.late),
-        ("crashes", faults.crashes),
-        ("datagrams lost", faults.lost),
-        ("overtaken", faults.overtaken),
-        ("without room", faults.no_buffers),
-    ]
 }
 
 fn as_json(scenario: &Scenario, campaign: &Campaign, files: &[PathBuf]) -> Value {
@@ -281,7 +208,7 @@ fn as_json(scenario: &Scenario, campaign: &Campaign, files: &[PathBuf]) -> Value
             "cycle": report.failure().and_then(|failure| failure.cycle_text.as_ref()),
             "steps": report.steps,
             "steps_before_shrinking": found.first.steps,
-            "faults": report::faults(&report.events),
+            "faults": explain::faults(&report.events),
             "printed": report.printed,
             "files": files,
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use afunix::Exit;
 use afunix_model::{Machine, Profile};
-use afunix_sim::{App, Choices, Failure, Faults, Outcome, RunOptions, Tape, app};
+use afunix_sim::{App, Choices, Failure, Faults, Outcome, RunOptions, Tape, app, explain};
 
 use crate::args::{PlayArgs, ReplayArgs};
 use crate::output::{FINDING, FINE, Problem, print, write_file};
@@ -54,7 +54,7 @@ pub(crate) fn play(scenario: &Scenario, args: &PlayArgs) -> Result<bool, Problem
             Err(Problem::usage(format!("{}: it was used wrongly", scenario.name)))
         }
         Outcome::Failed(_) => {
-            print(&report::failure(&report))?;
+            print(&explain::failure(&report))?;
             Ok(FINDING)
         }
         _ => Ok(FINE),

@@ -76,6 +76,11 @@ pub trait Strategy: Send {
         self.choose(runnable.len() as u32, Label::Thread)
     }
 
+    /// This thread goes on: no other can.
+    fn forced(&mut self, thread: u32) {
+        let _ = thread;
+    }
+
     /// A number below `n`, which is 2 or more.
     fn choose(&mut self, n: u32, label: Label) -> u32;
 
@@ -266,6 +271,9 @@ impl Chooser {
     pub(crate) fn thread(&mut self, runnable: &[u32], first_ran_last: bool) -> usize {
         let n = runnable.len() as u32;
         if n <= 1 {
+            if let Source::Other(strategy) = &mut self.source {
+                strategy.forced(runnable[0]);
+            }
             return 0;
         }
         let value = match &mut self.source {

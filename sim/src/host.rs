@@ -13,11 +13,13 @@ use afunix::{
 use afunix_model::{Resume, Spawn};
 
 use crate::arbiter::SimArbiter;
+use crate::checks::Check;
 use crate::choice::{Label, wide};
 use crate::coroutine::{self, Command, suspend};
 use crate::inherited::take_over;
 use crate::panics::{self, Killed};
-use crate::world::{self, Attempt, Ended, Handler, NotACaller, World};
+use crate::property::{Holds, Modality};
+use crate::world::{self, Attempt, Ended, Handler, NotACaller, RunRule, World};
 
 /// Bytes of printed lines that a run keeps.
 const PRINTED_MAX: usize = 4 << 20;
@@ -348,6 +350,33 @@ impl Host for Sim {
 
     fn may_crash(&self, yes: bool) {
         self.act(|world| world.may_crash(yes));
+    }
+}
+
+/// What a [`Test`](crate::Test) asks of its run.
+impl Sim {
+    pub(crate) fn add_rule(&self, rule: RunRule) -> u64 {
+        self.act(|world| world.add_rule(rule))
+    }
+
+    pub(crate) fn remove_rule(&self, id: u64) {
+        self.act(|world| world.rules.retain(|(other, _)| *other != id));
+    }
+
+    pub(crate) fn add_property(&self, modality: Modality, name: &str, holds: Holds) {
+        self.act(|world| world.add_property(modality, name, holds));
+    }
+
+    pub(crate) fn check_all(&self) {
+        self.act(|world| world.checks.extend(Check::ALL));
+    }
+
+    pub(crate) fn leave_out(&self, check: Check) {
+        self.act(|world| world.checks.remove(&check));
+    }
+
+    pub(crate) fn crash_before_visible_call(&self) {
+        self.act(World::draw_crash);
     }
 }
 

@@ -30,15 +30,19 @@
 //! with a random seed is not deterministic: [`explore`] finds that out by making runs twice.
 
 mod arbiter;
+mod checks;
 mod choice;
 mod coroutine;
 mod counts;
+mod critical;
+pub mod explain;
 mod explore;
 mod faults;
 mod host;
 mod inherited;
 mod options;
 mod panics;
+mod property;
 mod record;
 mod report;
 mod run;
@@ -46,23 +50,30 @@ mod search;
 mod shrink;
 mod strategy;
 mod tape;
+mod testing;
 mod waits;
 mod watchdog;
 mod world;
 
+pub use afunix_sim_macros::test;
 pub use arbiter::SimArbiter;
+pub use checks::Check;
 pub use choice::{Choice, Label, Random, Strategy};
+pub use critical::{CriticalPair, Place};
 pub use explore::{
-    Campaign, Ended, ExploreOptions, Found, Progress, Promise, Searched, exhaust, explore, run_seed,
+    Campaign, Ended, ExploreOptions, Found, Met, Progress, Promise, Searched, exhaust, explore,
+    run_seed,
 };
 pub use faults::{FaultCounts, Faults, NotAProfile};
 pub use host::Sim;
 pub use options::RunOptions;
+pub use property::{Modality, Now};
 pub use report::{Failure, FailureKind, Outcome, Report};
 pub use run::{App, Choices, app, replay, run};
 pub use shrink::{Shrunk, shrink};
 pub use strategy::Plan;
 pub use tape::{Mark, Tape, TapeError};
+pub use testing::{Crash, Ending, Process, RuleHandle, Settings, Test, run_test};
 
 /// The sockets of [`afunix::net`] in a simulation.
 pub mod net {

@@ -6,6 +6,7 @@ use afunix::snapshot::{FileKind, Snapshot, Wait};
 use afunix::trace::{Event, EventKind};
 use afunix::{Pid, Tid};
 
+use crate::critical::Turn;
 use crate::report::{Failure, FailureKind};
 use crate::tape::Mark;
 use crate::world::{End, NOBODY, State, World};
@@ -23,6 +24,8 @@ pub(crate) struct Record {
     thinned: u32,
     /// Who did what, step by step.
     pub(crate) marks: Vec<Mark>,
+    /// Whose turn it was, at every scheduling point.
+    pub(crate) turns: Vec<Turn>,
     /// What a replay must do, step by step, as far as the tape tells.
     expected: Option<Arc<[Mark]>>,
     /// The step before which the run stops.
@@ -64,6 +67,15 @@ impl World {
     pub(crate) fn note_happened(&mut self) {
         while let Some(happened) = self.machine.next_event() {
             self.note_as(happened.process, happened.thread, happened.kind);
+        }
+    }
+
+    /// Notes whose turn it is.
+    pub(crate) fn note_turn(&mut self) {
+        let slot = self.current;
+        if let Some(record) = &mut self.record {
+            let (step, event) = (record.marks.len(), record.events.len());
+            record.turns.push(Turn { slot, step, event });
         }
     }
 

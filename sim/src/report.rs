@@ -8,6 +8,7 @@ use afunix::snapshot::Snapshot;
 use afunix::trace::Event;
 use serde::Serialize;
 
+use crate::critical::Turn;
 use crate::faults::FaultCounts;
 use crate::tape::Tape;
 
@@ -19,6 +20,10 @@ pub enum FailureKind {
     Exit,
     /// A process panicked.
     Panic,
+    /// A property does not hold.
+    Property,
+    /// One of the checks that need not be asked for.
+    Check,
     /// No thread can ever go on.
     Deadlock,
     /// The limit of steps was reached.
@@ -38,6 +43,8 @@ impl FailureKind {
         match self {
             FailureKind::Exit => "exit",
             FailureKind::Panic => "panic",
+            FailureKind::Property => "property",
+            FailureKind::Check => "check",
             FailureKind::Deadlock => "deadlock",
             FailureKind::Livelock => "livelock",
             FailureKind::Idle => "idle",
@@ -134,6 +141,12 @@ pub struct Report {
     pub snapshots: Vec<(usize, Snapshot)>,
     /// The machine at the end, or at the failure.
     pub snapshot: Snapshot,
+    /// Whose turn it was, in order, if it was recorded.
+    pub(crate) turns: Vec<Turn>,
+    /// Process and thread of each slot.
+    pub(crate) ids: Vec<(u32, u32)>,
+    /// Names of the threads, by slot.
+    pub(crate) names: Vec<String>,
 }
 
 impl Report {

@@ -218,6 +218,7 @@ fn make_report(outcome: Outcome, snapshot: Snapshot, world: &mut World) -> Repor
         Outcome::Failed(failure) => Some(failure.signature.clone()),
         _ => None,
     };
+    let id = |number: i32| number.unsigned_abs();
     let tape = Tape {
         scenario: String::new(),
         args: Vec::new(),
@@ -245,5 +246,8 @@ fn make_report(outcome: Outcome, snapshot: Snapshot, world: &mut World) -> Repor
         events: record.events,
         snapshots: record.snapshots,
         snapshot,
+        turns: record.turns,
+        ids: world.threads.iter().map(|it| (id(it.pid.0), id(it.tid.0))).collect(),
+        names: world.threads.iter().map(|it| it.name.clone()).collect(),
     }
 }

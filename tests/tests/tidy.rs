@@ -69,7 +69,7 @@ fn arrows_point_one_way() {
         ("afunix-kernel-backend", &["afunix"]),
         ("afunix-viz", &["afunix"]),
         ("afunix-examples", &["afunix"]),
-        ("afunix-sim", &["afunix", "afunix-model"]),
+        ("afunix-sim", &["afunix", "afunix-model", "afunix-sim-macros", "afunix-viz"]),
         ("afunix-emulator", &["afunix", "afunix-model"]),
         ("afunix-supervisor", &["afunix", "afunix-model"]),
     ];

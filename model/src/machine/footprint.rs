@@ -108,6 +108,12 @@ impl Machine {
         }
     }
 
+    /// The numbers of the descriptors that a process has open, in order.
+    pub fn descriptor_numbers(&self, pid: Pid) -> impl Iterator<Item = i32> + '_ {
+        let process = self.running(pid).into_iter();
+        process.flat_map(|process| process.descriptors.iter().map(|(number, _)| number))
+    }
+
     /// The file that a number of a process stands for.
     pub fn file_at(&self, pid: Pid, number: i32) -> Option<FileId> {
         let process = self.processes.get(pid.0)?;

@@ -67,6 +67,7 @@ pub(super) fn search(
         let world = runner.world();
         let mut tally = Tally::default();
         tally.add(&world.counts);
+        tally.add_properties(world);
         if number % 1024 == 0 {
             tally.take_coverage(world);
         }

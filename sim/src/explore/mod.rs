@@ -18,8 +18,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::choice::{Choice, Label, Random, Replay, Source};
+use crate::critical::{CriticalPair, critical_pair};
 use crate::faults::FaultCounts;
 use crate::options::RunOptions;
+use crate::property::Modality;
 use crate::report::{Failure, FailureKind, Outcome, Report};
 use crate::run::{App, Runner, replay};
 use crate::shrink::{Shrunk, shrink};
@@ -141,6 +143,8 @@ pub struct Campaign {
     pub crash_points: u64,
     /// Calls by name.
     pub coverage: BTreeMap<String, u64>,
+    /// The properties, and in how many runs each was met.
+    pub properties: Vec<Met>,
     /// How schedules were chosen.
     pub plan: Plan,
     /// With [`Plan::Pct`]: what its promise is made of.
@@ -150,6 +154,25 @@ pub struct Campaign {
     /// The first run that failed.
     #[serde(skip)]
     pub failure: Option<Box<Found>>,
+}
+
+/// In how many runs a property was met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Met {
+    /// When it has to hold.
+    pub modality: Modality,
+    /// Its name.
+    pub name: String,
+    /// Runs in which it held at least once.
+    pub runs: u64,
+}
+
+impl Campaign {
+    /// Names of each `sometimes` that no run met: then the campaign has not tried what it was for.
+    pub fn unmet(&self) -> Vec<&str> {
+        let unmet = self.properties.iter().filter(|it| it.modality == Modality::Sometimes);
+        unmet.filter(|it| it.runs == 0).map(|it| it.name.as_str()).collect()
+    }
 }
 
 /// What probabilistic concurrency testing promises of every run.
@@ -179,6 +202,8 @@ pub struct Found {
     pub first: Report,
     /// The same failure, in a simpler run.
     pub shrunk: Shrunk,
+    /// The two calls of that run on whose order it hangs, if there are such.
+    pub critical: Option<CriticalPair>,
 }
 
 /// The seed of a campaign's run (splitmix64).
@@ -262,6 +287,9 @@ pub fn explore(app: &App, options: &ExploreOptions) -> Campaign {
         probability: 1.0 / (threads as f64 * (points as f64).powi(depth as i32 - 1)),
     });
     let coverage = tally.coverage.into_iter().map(|(name, n)| (name.to_owned(), n)).collect();
+    let properties = tally.properties.into_iter();
+    let properties =
+        properties.map(|((modality, name), runs)| Met { modality, name, runs }).collect();
     Campaign {
         ended,
         seed: options.seed,
@@ -273,6 +301,7 @@ pub fn explore(app: &App, options: &ExploreOptions) -> Campaign {
         faults: tally.faults,
         crash_points: tally.crash_points.len() as u64,
         coverage,
+        properties,
         plan: options.plan,
         pct,
         search,
@@ -308,7 +337,9 @@ fn found(app: &App, options: &ExploreOptions, failed: Failed) -> Found {
     } else {
         Shrunk { report: first.clone(), tried: 0, cut_short: false }
     };
-    Found { run: number, seed, failure, first, shrunk }
+    let is_sought = same && options.shrink_steps > 0;
+    let critical = is_sought.then(|| critical_pair(app, &options.run, &shrunk.report)).flatten();
+    Found { run: number, seed, failure, first, shrunk, critical }
 }
 
 /// A run that failed: its number, why, and its choices.
@@ -368,6 +399,7 @@ fn one(
     let outcome = runner.run(shared.app, source, None);
     let world = runner.world();
     tally.add(&world.counts);
+    tally.add_properties(world);
     if shared.pct.is_some() {
         tally.most_points = tally.most_points.max(scheduling_points(world.chooser.made()));
     }

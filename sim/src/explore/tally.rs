@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Failed;
 use crate::faults::FaultCounts;
+use crate::property::Modality;
 use crate::world::{Counts, CrashPoint, World};
 
 /// New hashes that are kept unsorted at least.
@@ -19,6 +20,8 @@ pub(super) struct Tally {
     pub(super) faults: FaultCounts,
     pub(super) crash_points: BTreeSet<CrashPoint>,
     pub(super) coverage: BTreeMap<&'static str, u64>,
+    /// In how many runs each property held.
+    pub(super) properties: BTreeMap<(Modality, String), u64>,
     /// Hashes of the orders of threads.
     schedules: Vec<u64>,
     /// The run that failed.
@@ -35,6 +38,15 @@ impl Tally {
         self.calls += counts.calls;
         self.faults.add(&counts.faults);
         self.schedules.push(counts.schedule);
+    }
+
+    /// Adds which properties held in a run.
+    pub(super) fn add_properties(&mut self, world: &World) {
+        let Some(watch) = &world.watch else { return };
+        for property in &watch.properties {
+            let key = (property.modality, property.name.clone());
+            *self.properties.entry(key).or_default() += u64::from(property.met);
+        }
     }
 
     /// Takes over what the world counts across runs.
@@ -54,6 +66,9 @@ impl Tally {
         self.crash_points.append(&mut other.crash_points);
         for (name, times) in other.coverage {
             *self.coverage.entry(name).or_default() += times;
+        }
+        for (property, runs) in other.properties {
+            *self.properties.entry(property).or_default() += runs;
         }
         self.most_points = self.most_points.max(other.most_points);
         self.failure = self.failure.take().or(other.failure);

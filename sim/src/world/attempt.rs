@@ -137,6 +137,11 @@ impl World {
         if self.record.is_some() {
             self.note_enter(slot, call);
         }
+        if !(self.checks.is_empty() && self.rules.is_empty())
+            && let Some(attempt) = self.before_call(slot, call)
+        {
+            return attempt;
+        }
         if !self.options.rules.is_empty()
             && let Some(attempt) = self.judge(slot, call)
         {
@@ -210,6 +215,9 @@ impl World {
         self.counts.trace = mix(trace, value as u64);
         if self.record.is_some() {
             self.note(slot, || EventKind::Exit { call: name.to_owned(), result: value });
+        }
+        if self.watch.is_some() {
+            self.watch_call(name, result);
         }
         if self.threads[slot as usize].state == State::Ended {
             return Attempt::Gone;
@@ -353,7 +361,7 @@ impl World {
     }
 
     /// Asks the machine something that no program sees.
-    fn aside(&mut self, slot: u32, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
+    pub(crate) fn aside(&mut self, slot: u32, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
         let tid = self.threads[slot as usize].tid;
         let step = self.machine.step(self.clock, tid, call, Resume::First);
         self.drain();
@@ -376,13 +384,12 @@ impl World {
             process_name: Some(&self.processes[thread.process as usize].name),
             ..fault::Attempt::of(call)
         };
+        let of_the_run = self.rules.iter().map(|(_, rule)| rule(&attempt));
+        let verdict = of_the_run.into_iter().find(|verdict| *verdict != Verdict::Pass);
         let chooser = &mut self.chooser;
         let mut choose = |n, _| wide(n, |n| chooser.choose(n, Label::Rule));
-        let verdict = options
-            .rules
-            .iter()
-            .map(|rule| rule.judge(&attempt, &mut choose))
-            .find(|verdict| *verdict != Verdict::Pass)?;
+        let mut of_all = options.rules.iter().map(|rule| rule.judge(&attempt, &mut choose));
+        let verdict = verdict.or_else(|| of_all.find(|verdict| *verdict != Verdict::Pass))?;
         let name = call.name();
         if verdict == Verdict::Kill {
             self.kill(slot, name);
@@ -401,12 +408,52 @@ impl World {
         })
     }
 
+    /// What there is to do before a call in a run with checks, rules or a crash point of its own.
+    #[cold]
+    fn before_call(&mut self, slot: u32, call: &mut Call<'_, '_>) -> Option<Attempt> {
+        self.check_call(slot, call);
+        let name = call.name();
+        let process = &mut self.processes[self.threads[slot as usize].process as usize];
+        if let Some(left) = process.crash_before.filter(|_| is_visible(name)) {
+            process.exposed += 1;
+            process.crash_before = left.checked_sub(1);
+            if left == 0 {
+                let point = (name_key(&process.name), name_key(name), process.exposed);
+                self.crash_points.insert(point);
+                self.kill(slot, name);
+                return Some(Attempt::Gone);
+            }
+        }
+        match self.options.rules.is_empty() && !self.rules.is_empty() {
+            true => self.judge(slot, call),
+            false => None,
+        }
+    }
+
+    /// The running process is to be killed before one of its visible calls, which is drawn here,
+    /// unless a process of this run was killed already. Drawing 0 is: it is not killed.
+    pub(crate) fn draw_crash(&mut self) {
+        if self.counts.faults.crashes > 0 {
+            return;
+        }
+        let Some(power) = self.chooser.choose(10, Label::Fault).checked_sub(1) else { return };
+        let at = self.chooser.choose(1 << power, Label::Fault);
+        let process = self.threads[self.running as usize].process;
+        self.processes[process as usize].crash_before = Some(u64::from(at));
+    }
+
     fn note_enter(&mut self, slot: u32, call: &Call<'_, '_>) {
         let fd = call.fd().map(|fd| fd.number());
         let socket = fd.and_then(|fd| self.socket_of(self.threads[slot as usize].pid, fd));
         self.note(slot, || EventKind::Enter { call: describe(call), socket });
         self.mark(slot, call.name());
     }
+}
+
+/// Whether a call can be seen by others: it does not only ask.
+fn is_visible(name: &str) -> bool {
+    let asks = ["getpid", "getsockopt", "getsockname", "getpeername", "poll", "fcntl", "stat"];
+    !asks.contains(&name)
 }
 
 pub(super) fn sends(call: &Call<'_, '_>) -> bool {

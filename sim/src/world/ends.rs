@@ -89,7 +89,13 @@ impl World {
             Some(End::Exited(Exit::Status(0))) if self.counts.calls == 0 => Outcome::Failed(
                 Failure::new(FailureKind::Idle, "the run made no call: it has shown nothing"),
             ),
-            Some(End::Exited(Exit::Status(0))) => Outcome::Passed,
+            Some(End::Exited(Exit::Status(0))) => {
+                self.look_back();
+                match self.end.take() {
+                    Some(End::Failed(failure)) => Outcome::Failed(*failure),
+                    _ => Outcome::Passed,
+                }
+            }
             Some(End::Exited(how)) => {
                 let mut failure =
                     Failure::new(FailureKind::Exit, format!("the first process ended: {how}"));

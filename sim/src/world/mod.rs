@@ -20,14 +20,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use afunix::{Errno, Exit, Pid, Tid};
+use afunix::{Errno, Exit, Pid, Tid, fault};
 use afunix_model::{Machine, On, Resume, Ticket, Time};
 use slotmap::SecondaryMap;
 
+use crate::checks::Check;
 use crate::choice::{Chooser, Source};
 use crate::counts::{Coverage, mix};
 use crate::faults::{FaultCounts, Odds};
 use crate::options::RunOptions;
+use crate::property::Watch;
 use crate::record::Record;
 use crate::report::Failure;
 use schedule::Timer;
@@ -54,6 +56,9 @@ impl fmt::Debug for Handler {
         f.write_str("Handler")
     }
 }
+
+/// A rule of one run.
+pub(crate) type RunRule = Box<dyn Fn(&fault::Attempt<'_>) -> fault::Verdict>;
 
 /// What a thread runs.
 pub(crate) type Body = Box<dyn FnOnce()>;
@@ -117,6 +122,13 @@ pub(crate) struct Thread {
     may_wait: bool,
 }
 
+impl Thread {
+    /// Whether it has done nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.steps == 0
+    }
+}
+
 /// A simulated process.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -126,6 +138,8 @@ pub(crate) struct Process {
     may_crash: bool,
     /// Attempts since it said that it may crash.
     exposed: u64,
+    /// It is killed before this one of its visible calls, counted down.
+    crash_before: Option<u64>,
     /// Descriptors that it was started with and has not taken over.
     pub(crate) inherited: Vec<i32>,
     threads: Vec<u32>,
@@ -166,7 +180,7 @@ pub(crate) struct World {
     first_machine: Arc<Machine>,
     pub(crate) clock: Time,
     pub(crate) chooser: Chooser,
-    odds: Odds,
+    pub(crate) odds: Odds,
     /// Whether the run is part of an exhaustive search.
     pub(crate) searching: bool,
     pub(crate) threads: Vec<Thread>,
@@ -201,6 +215,16 @@ pub(crate) struct World {
     pub(crate) printed: Vec<String>,
     pub(crate) printed_bytes: usize,
     pub(crate) record: Option<Box<Record>>,
+    /// What the run's properties need, if it has any.
+    pub(crate) watch: Option<Box<Watch>>,
+    /// Checks to be made, whether there are any, and the paths that sockets were bound to.
+    pub(crate) checks: BTreeSet<Check>,
+    pub(crate) bound: Vec<Vec<u8>>,
+    /// Rules of the run, with their numbers.
+    pub(crate) rules: Vec<(u64, RunRule)>,
+    rules_made: u64,
+    /// Threads take fair turns from here on.
+    pub(crate) fair: bool,
     pub(crate) options: Arc<RunOptions>,
     /// Steps at which the limits are looked at next, and the steps of each thread then.
     check_at: u64,
@@ -264,6 +288,12 @@ impl World {
             printed_bytes: 0,
             reaping: false,
             record: None,
+            watch: None,
+            checks: BTreeSet::new(),
+            bound: Vec::new(),
+            rules: Vec::new(),
+            rules_made: 0,
+            fair: false,
             options,
             check_at: 0,
             steps_then: Vec::new(),
@@ -301,6 +331,12 @@ impl World {
         self.printed_bytes = 0;
         self.reaping = false;
         self.record = record.map(Box::new);
+        self.watch = None;
+        self.checks.clear();
+        self.bound.clear();
+        self.rules.clear();
+        self.rules_made = 0;
+        self.fair = false;
         self.steps_then.clear();
         self.check_at = self.options.most_steps - self.options.most_steps / 4;
         self.machine.observe(self.record.is_some());
@@ -346,6 +382,13 @@ impl World {
         if self.counts.steps >= self.check_at {
             self.check_limits();
         }
+    }
+
+    /// Adds a rule, and tells its number.
+    pub(crate) fn add_rule(&mut self, rule: RunRule) -> u64 {
+        self.rules_made += 1;
+        self.rules.push((self.rules_made, rule));
+        self.rules_made
     }
 
     /// Where a body for this slot lies, if it has not begun.

@@ -54,14 +54,30 @@ impl World {
             self.maybe_late();
         }
         let ran_last = self.runnable[0] == self.running;
-        let index = self.chooser.thread(&self.runnable, ran_last);
+        let index = match self.fair {
+            true => self.least_served(),
+            false => self.chooser.thread(&self.runnable, ran_last),
+        };
         if self.chooser.misfit().is_some() {
             self.diverged();
             return false;
         }
         self.runnable.swap(0, index);
         self.current = self.runnable[0];
+        if self.record.is_some() {
+            self.note_turn();
+        }
         self.current == self.running
+    }
+
+    /// The thread that has made the fewest steps, as an index into `runnable`.
+    #[cold]
+    fn least_served(&self) -> usize {
+        let steps = |index: &usize| {
+            let slot = self.runnable[*index];
+            (self.threads[slot as usize].steps, slot)
+        };
+        (0..self.runnable.len()).min_by_key(steps).unwrap_or(0)
     }
 
     /// A machine may be so busy that a deadline passes before a thread that can run does.

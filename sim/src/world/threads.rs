@@ -69,6 +69,7 @@ impl World {
             alive: true,
             may_crash: false,
             exposed: 0,
+            crash_before: None,
             inherited,
             threads: Vec::new(),
             handlers: BTreeMap::new(),
@@ -167,6 +168,9 @@ impl World {
         if thread.state != State::Ended && !self.stepping {
             match ended {
                 Ended::Returned(status) if is_main => {
+                    if status == 0 && !self.checks.is_empty() {
+                        self.check_return(slot);
+                    }
                     self.account(slot);
                     let trace = mix(self.counts.trace, u64::from(slot));
                     self.counts.trace = mix(trace, status as u64);

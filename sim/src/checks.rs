@@ -1,0 +1,197 @@
+//! Checks that cost the user nothing: what an orderly program leaves behind is nothing.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use afunix::call::Stat;
+use afunix::snapshot::{File, FileKind, Snapshot, SocketKind};
+use afunix::{Call, Pid, RawName};
+use serde::Serialize;
+
+use crate::record::socket_of;
+use crate::report::{Failure, FailureKind};
+use crate::world::{End, State, World};
+
+/// What is looked for beside deadlocks, panics and bad exits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// A process returns, and a descriptor of its table is still open: one that it was given and
+    /// never took over, or one that it leaked.
+    DescriptorLeak,
+    /// Files in flight that nobody can ever receive, when the run is over.
+    LostInFlight,
+    /// A path of a socket that is closed, when the run is over.
+    StalePath,
+    /// A stream is closed while bytes wait in it that were sent and not read (the peer gets
+    /// ECONNRESET: SHUT 4).
+    LostBytes,
+    /// A process returns that has made no call.
+    Idle,
+}
+
+impl Check {
+    /// All of them.
+    pub const ALL: [Check; 5] = [
+        Check::DescriptorLeak,
+        Check::LostInFlight,
+        Check::StalePath,
+        Check::LostBytes,
+        Check::Idle,
+    ];
+
+    /// In words: `descriptor leak`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Check::DescriptorLeak => "descriptor leak",
+            Check::LostInFlight => "lost in flight",
+            Check::StalePath => "stale path",
+            Check::LostBytes => "lost bytes",
+            Check::Idle => "idle",
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl World {
+    fn checks(&self, check: Check) -> bool {
+        self.checks.contains(&check)
+    }
+
+    fn finds(&mut self, check: Check, who: &str, message: String) {
+        let mut failure = Failure::new(FailureKind::Check, format!("{check}: {message}"));
+        failure.signature = format!("{check} of {who}");
+        if !matches!(self.end, Some(End::Failed(_))) {
+            self.end = Some(End::Failed(Box::new(failure)));
+        }
+    }
+
+    /// A process is about to end because its body returned.
+    #[cold]
+    pub(crate) fn check_return(&mut self, slot: u32) {
+        let thread = &self.threads[slot as usize];
+        let pid = thread.pid;
+        let alone = self.threads.iter().filter(|it| it.pid == pid && it.state != State::Ended);
+        let alone = alone.count() == 1;
+        let name = self.threads[slot as usize].name.clone();
+        if self.checks(Check::Idle) && slot != 0 && self.threads[slot as usize].is_idle() {
+            self.finds(Check::Idle, &name, format!("{name} ended and had made no call"));
+        }
+        // A thread that still runs may hold any of them.
+        if self.checks(Check::DescriptorLeak) && alone {
+            let given = self.process(pid).map(|it| it.inherited.clone()).unwrap_or_default();
+            let open = self.machine.descriptor_numbers(pid).find(|number| *number > 2);
+            if let Some(first) = open {
+                let why = match given.contains(&first) {
+                    true => "which it was given and never took over",
+                    false => "which it never closed",
+                };
+                let message = format!("{name} returned with descriptor {first} open, {why}");
+                self.finds(Check::DescriptorLeak, &name, message);
+            }
+        }
+        if slot == 0 {
+            self.check_end(slot);
+        }
+    }
+
+    /// The first process is about to return: the run is over.
+    fn check_end(&mut self, slot: u32) {
+        let snapshot = self.snapshot();
+        if self.checks(Check::LostInFlight)
+            && let Some(lost) = lost_in_flight(&snapshot)
+        {
+            self.finds(Check::LostInFlight, "files", lost);
+        }
+        if !self.checks(Check::StalePath) {
+            return;
+        }
+        let live: BTreeSet<(u64, u64)> =
+            snapshot.sockets.iter().filter_map(|socket| socket.inode).collect();
+        for path in std::mem::take(&mut self.bound) {
+            if let Some(inode) = self.socket_at(slot, &path)
+                && !live.contains(&inode)
+            {
+                let path = String::from_utf8_lossy(&path).into_owned();
+                let message = format!("{path:?} was left behind by a socket that is closed");
+                self.finds(Check::StalePath, &path, message);
+            }
+        }
+    }
+
+    /// A call is about to be made.
+    #[cold]
+    pub(crate) fn check_call(&mut self, slot: u32, call: &Call<'_, '_>) {
+        match call {
+            Call::Close { fd, .. } if self.checks(Check::LostBytes) => {
+                let pid = self.threads[slot as usize].pid;
+                let number = fd.number();
+                if let Some(bytes) = last_unread(&self.snapshot(), pid, number) {
+                    let name = self.threads[slot as usize].name.clone();
+                    let message =
+                        format!("{name} closes descriptor {number} with {bytes} bytes unread");
+                    self.finds(Check::LostBytes, &name, message);
+                }
+            }
+            Call::Bind { name: RawName::Bytes(bytes), .. } if self.checks(Check::StalePath) => {
+                // Family, then the path up to its end; a relative or abstract one is left out.
+                let path = bytes.get(2..).unwrap_or_default();
+                let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
+                if path.first() == Some(&b'/') && !self.bound.iter().any(|other| other == path) {
+                    self.bound.push(path.to_vec());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The inode of the socket file at a path, if there is one.
+    fn socket_at(&mut self, slot: u32, path: &[u8]) -> Option<(u64, u64)> {
+        let mut stat = Stat::default();
+        self.aside(slot, &mut Call::Lstat { path, stat: &mut stat }).ok()?;
+        (stat.file_type() == Stat::IFSOCK).then_some((stat.dev, stat.ino))
+    }
+}
+
+/// Unread bytes of the stream that a descriptor is the last one of; `None` if there are none.
+fn last_unread(snapshot: &Snapshot, pid: Pid, fd: i32) -> Option<u64> {
+    let id = socket_of(snapshot, pid, fd)?;
+    let socket = snapshot.sockets.iter().find(|socket| socket.id == id)?;
+    let file = snapshot.files.iter().find(|file| file.kind == FileKind::Socket(id))?;
+    let descriptors = snapshot.processes.iter().flat_map(|process| &process.descriptors);
+    let held = descriptors.filter(|descriptor| descriptor.file == file.id).count();
+    let is_last = held == 1 && file.in_flight == 0;
+    let unread = socket.receive.bytes;
+    (is_last && socket.kind == SocketKind::Stream && unread > 0).then_some(unread)
+}
+
+/// The files in flight that no process can come to, in a line.
+fn lost_in_flight(snapshot: &Snapshot) -> Option<String> {
+    let descriptors = snapshot.processes.iter().flat_map(|process| &process.descriptors);
+    let mut reached: BTreeSet<u64> = descriptors.map(|descriptor| descriptor.file).collect();
+    let mut fresh: Vec<u64> = reached.iter().copied().collect();
+    while let Some(id) = fresh.pop() {
+        let file = snapshot.files.iter().find(|file| file.id == id);
+        let Some(File { kind: FileKind::Socket(socket), .. }) = file else { continue };
+        let Some(socket) = snapshot.sockets.iter().find(|it| it.id == *socket) else { continue };
+        let pending = snapshot.sockets.iter().filter(|it| socket.pending.contains(&it.id));
+        let queued = pending.flat_map(|it| &it.in_flight).chain(&socket.in_flight);
+        for file in queued {
+            if reached.insert(*file) {
+                fresh.push(*file);
+            }
+        }
+    }
+    let lost: Vec<String> = snapshot
+        .files
+        .iter()
+        .filter(|file| file.in_flight > 0 && !reached.contains(&file.id))
+        .map(|file| format!("{:?}", file.kind))
+        .collect();
+    (!lost.is_empty()).then(|| format!("nobody can receive {}", lost.join(", ")))
+}

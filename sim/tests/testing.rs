@@ -1,0 +1,206 @@
+//! Test functions under `#[afunix_sim::test]`: what they can declare, and what fails them.
+
+use std::io::{Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use afunix::fault::Verdict;
+use afunix::net::{AsSocket, UnixListener, UnixStream};
+use afunix::{Address, Errno, Host, fs};
+use afunix_sim::{Check, Crash, Faults, Settings, Sim, Test, run_test};
+
+fn path() -> Address {
+    Address::path("/tmp/echo").expect("a short path")
+}
+
+/// Answers so many connections, one byte each.
+fn serve(sim: &Sim, connections: usize) -> std::io::Result<()> {
+    let _ = fs::remove_file(sim, "/tmp/echo");
+    let listener = UnixListener::bind(sim, &path())?;
+    for _ in 0..connections {
+        let (mut stream, _) = listener.accept()?;
+        let mut byte = [0];
+        if stream.read_exact(&mut byte).is_ok() {
+            // A client that was killed wants no answer.
+            let _ = stream.write_all(&byte);
+        }
+    }
+    fs::remove_file(sim, "/tmp/echo")
+}
+
+/// Asks until it is answered.
+fn ask(sim: &Sim) -> std::io::Result<()> {
+    let attempt = || {
+        let mut stream = UnixStream::connect(sim, &path())?;
+        stream.write_all(b"?")?;
+        stream.read_exact(&mut [0])
+    };
+    let mut tries = 0;
+    while let Err(error) = attempt() {
+        tries += 1;
+        if tries == 20 {
+            return Err(error);
+        }
+        sim.sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+#[afunix_sim::test(runs = 200)]
+fn an_echo_server_answers(sim: &Test) {
+    sim.process("server", |sim| serve(sim, 2));
+    sim.process("client", ask);
+    sim.process("client", ask);
+    sim.always("no descriptor leaks", |now| now.open_descriptors("server") <= 2);
+    sim.sometimes("a client is early", |now| now.saw(Errno::NOENT));
+    sim.eventually("both are served", |now| now.started("client") == 2 && now.alive("client") == 0);
+}
+
+#[afunix_sim::test(runs = 300, faults = Faults::All)]
+fn a_killed_server_is_started_again(sim: &Test) {
+    let server = sim.process("server", |sim| serve(sim, usize::MAX));
+    server.crash(Crash::BeforeVisibleCall).restart_after(Duration::from_millis(5)).daemon();
+    sim.process("client", ask);
+    sim.sometimes("killed", |now| now.crashes() > 0);
+    sim.sometimes("started again", |now| now.started("server") == 2);
+    sim.sometimes("refused", |now| now.saw(Errno::CONNREFUSED));
+    sim.allow(Check::StalePath);
+}
+
+#[afunix_sim::test(runs = 20)]
+fn a_rule_holds_until_it_is_lifted(sim: &Test) {
+    sim.process("server", |sim| serve(sim, 1));
+    sim.process("client", ask);
+    let rule = sim.rule(|call| match call.call {
+        "accept4" => Verdict::Fail(Errno::CONNABORTED),
+        _ => Verdict::Pass,
+    });
+    rule.lift();
+    sim.rule(|call| match call.call == "connect" && call.process_name == Some("client") {
+        true => Verdict::Delay(Duration::from_millis(3)),
+        false => Verdict::Pass,
+    });
+    sim.always("no accept fails", |now| !now.saw(Errno::CONNABORTED));
+    sim.eventually("the delay passed", |now| now.time() >= Duration::from_millis(3));
+}
+
+/// What a campaign of this function says when it fails.
+#[track_caller]
+fn failure(runs: u64, body: fn(&Test)) -> String {
+    let settings = Settings { runs, ..Settings::default() };
+    let name = format!("testing::line-{}", std::panic::Location::caller().line());
+    let panic = catch_unwind(AssertUnwindSafe(|| run_test(&name, settings, body)));
+    let payload = panic.expect_err("the campaign passes");
+    payload.downcast_ref::<String>().expect("a text").clone()
+}
+
+#[track_caller]
+fn says(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn what_never_happens_fails_a_campaign() {
+    let text = failure(10, |sim| {
+        sim.process("server", |sim| serve(sim, 1));
+        sim.process("client", ask);
+        sim.sometimes("the moon is reached", |_| false);
+    });
+    says(&text, &["sometimes \"the moon is reached\" was never met in 10 runs"]);
+    let text = failure(10, |sim| {
+        sim.process("server", |sim| serve(sim, 1));
+        sim.process("client", ask);
+        sim.eventually("the moon is reached", |_| false);
+    });
+    says(&text, &["property: \"the moon is reached\" never held, up to the end of the run"]);
+}
+
+#[test]
+fn a_campaign_without_runs_or_calls_is_no_pass() {
+    says(&failure(0, |_| {}), &["0 runs"]);
+    says(&failure(10, |_| {}), &["idle: the run made no call"]);
+    let text = failure(10, |sim| {
+        sim.process("server", |sim| serve(sim, 0));
+        sim.process("client", |_| ());
+    });
+    says(&text, &["check: idle: client ended and had made no call"]);
+}
+
+#[test]
+fn what_always_holds_is_looked_at_after_each_step() {
+    let text = failure(10, |sim| {
+        sim.process("server", |sim| serve(sim, 1));
+        sim.process("client", ask);
+        sim.always("one descriptor is enough", |now| now.open_descriptors("server") <= 1);
+    });
+    says(
+        &text,
+        &[
+            "property: \"one descriptor is enough\" does not hold after accept4 of server",
+            "replay it: AFUNIX_REPLAY=",
+        ],
+    );
+}
+
+#[test]
+fn what_is_left_behind_is_found() {
+    let leak = failure(10, |sim| {
+        sim.process("server", |sim| {
+            let (left, _) = UnixStream::pair(sim).expect("a socketpair");
+            std::mem::forget(left);
+        });
+    });
+    says(&leak, &["check: descriptor leak: server returned with descriptor 3 open"]);
+    let stale = failure(10, |sim| {
+        sim.process("server", |sim| drop(UnixListener::bind(sim, &path()).expect("a listener")));
+    });
+    says(&stale, &["check: stale path: \"/tmp/echo\" was left behind by a socket that is closed"]);
+    let lost = failure(10, |sim| {
+        sim.process("server", |sim| {
+            let (mut left, right) = UnixStream::pair(sim).expect("a socketpair");
+            left.write_all(b"unread").expect("room");
+            drop(right);
+        });
+    });
+    says(&lost, &["check: lost bytes: server closes descriptor 4 with 6 bytes unread"]);
+    let flying = failure(10, |sim| {
+        sim.process("server", |sim| {
+            let (left, right) = UnixStream::pair(sim).expect("a socketpair");
+            let fds = [left.as_fd(), right.as_fd()];
+            left.send_message(&afunix::net::Message::new(b"x").fds(&fds)).expect("room");
+            right.send_message(&afunix::net::Message::new(b"x").fds(&fds)).expect("room");
+        });
+        sim.allow(Check::LostBytes);
+    });
+    says(&flying, &["check: lost in flight: nobody can receive Socket("]);
+}
+
+#[test]
+fn the_critical_pair_names_the_two_calls() {
+    let text = failure(100, |sim| {
+        // Asks whether there is a server, and is one if there is none: but so may the other be.
+        let start = |sim: &Sim| match UnixStream::connect(sim, &path()) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let _ = fs::remove_file(sim, "/tmp/echo");
+                let listener = UnixListener::bind(sim, &path()).map_err(|it| it.to_string())?;
+                sim.sleep(Duration::from_secs(1));
+                drop(listener);
+                fs::remove_file(sim, "/tmp/echo").map_err(|it| format!("my path is gone: {it}"))
+            }
+        };
+        sim.process("one", start);
+        sim.process("two", start);
+        sim.allow(Check::StalePath);
+    });
+    says(
+        &text,
+        &[
+            "my path is gone",
+            "critical pair: if the second of these calls comes before the first, the run passes",
+            "between them, before step",
+        ],
+    );
+}
