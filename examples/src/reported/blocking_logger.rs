@@ -4,7 +4,7 @@
 //! service that logs waits for its logger, and must never be what the logger waits for. Here the
 //! logger asks for a new log file after the first line, by a second socket; the service answers
 //! between two requests, but each request is worth two lines. (systemd/systemd#1505, a notify
-//! socket that blocked; linux-application-whitelisting/fapolicyd#427, a log that was being rotated.)
+//! socket that blocked; linux-application-whitelisting/fapolicyd#427, a log that was rotated.)
 
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;

@@ -3,9 +3,9 @@
 //!
 //! Who has connected and was not accepted yet waits in the listener's queue, and with the last
 //! descriptor of the listener all of them are reset (SHUT 4). A successor that is given the
-//! listener inherits those who wait; one that closes it and binds afresh loses them, though the path
-//! was never without a listener for long. (envoyproxy/envoy#2697; boazsegev/iodine#97 closed the
-//! listener on a hot restart.)
+//! listener inherits those who wait; one that closes it and binds afresh loses them, though the
+//! path was without a listener for a moment only. (envoyproxy/envoy#2697; boazsegev/iodine#97
+//! closed the listener on a hot restart.)
 
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;

@@ -5,10 +5,10 @@
 //! |---|---|---|
 //! | `short-frame` | one read is taken for one message | cuviper/ssh-pageant#12 |
 //! | `interrupted-server` | EINTR is taken for a broken connection | oven-sh/bun#12357 |
-//! | `inherited-copy` | an inherited copy of a descriptor keeps the end of file away | hegeldev/hegel-cpp#35 |
+//! | `inherited-copy` | a stray copy keeps the end of file away | hegeldev/hegel-cpp#35 |
 //! | `start-race` | two daemons that start remove each other's socket | tiian/flom#6 |
-//! | `blocking-logger` | a datagram socket to a logger blocks the service that it asks | systemd/systemd#1505 |
-//! | `wrong-credentials` | SO_PEERCRED names who made the socket, not who writes | SerenityOS/serenity#1186 |
+//! | `blocking-logger` | a logger blocks the service that it asks | systemd/systemd#1505 |
+//! | `wrong-credentials` | SO_PEERCRED is taken for who writes | SerenityOS/serenity#1186 |
 //! | `full-backlog` | EAGAIN of connect is taken for a refusal | chriskohlhoff/asio#1014 |
 //! | `lost-descriptor` | MSG_CTRUNC is not looked at | freeunitorg/freeunit#264 |
 //! | `lost-backlog` | a successor binds anew and loses who waits | envoyproxy/envoy#2697 |
