@@ -22,8 +22,21 @@ pub struct Snapshot {
     pub files: Vec<File>,
     /// AF_UNIX sockets by id.
     pub sockets: Vec<Socket>,
+    /// Files of type socket by path, as far as they were looked for: a simulation's all; of the
+    /// running system those beside the paths that sockets are bound to.
+    #[serde(default)]
+    pub socket_files: Vec<SocketFile>,
     /// What could not be seen, in sentences (no permission to read /proc/1/fd, say).
     pub notes: Vec<String>,
+}
+
+/// A path that leads to a file of type socket, whether or not a socket is bound to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketFile {
+    /// The path (lossy).
+    pub path: String,
+    /// Its inode: (device, number).
+    pub inode: (u64, u64),
 }
 
 /// A process with its threads and its descriptor table.

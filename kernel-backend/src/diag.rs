@@ -11,6 +11,7 @@
 
 mod dump;
 mod holders;
+mod socket_files;
 mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,8 +94,9 @@ pub fn snapshot() -> Result<Snapshot, DiagError> {
     let mut files: Vec<File> =
         sockets.keys().map(|&id| File { id, kind: FileKind::Socket(id), in_flight: 0 }).collect();
     files.extend(unnamed_in_flight(&mut sockets, &found.in_flight));
-    let sockets = sockets.into_values().collect();
-    Ok(Snapshot { at: 0, processes, files, sockets, notes: found.notes })
+    let sockets: Vec<Socket> = sockets.into_values().collect();
+    let socket_files = socket_files::beside(&sockets);
+    Ok(Snapshot { at: 0, processes, files, sockets, socket_files, notes: found.notes })
 }
 
 fn names_missing_peers(sockets: &BTreeMap<u64, Socket>) -> bool {

@@ -1,6 +1,6 @@
 //! The machine as a [`Snapshot`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use afunix::snapshot::{self, FileKind, Snapshot, Wait};
 
@@ -8,7 +8,7 @@ use super::file::{FileId, Kind, OpenFile};
 use super::fs::InodeId;
 use super::process::{InCall, Process};
 use super::{Machine, Time};
-use crate::sockets::File;
+use crate::sockets::{File, NameKey};
 use crate::wait::EpollKey;
 
 impl Machine {
@@ -16,11 +16,15 @@ impl Machine {
     /// files, sockets. Zombies are not in it.
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let running = self.processes.iter().filter(|(_, process)| process.ended.is_none());
+        let open: BTreeSet<InodeId> =
+            self.files.values().filter_map(|file| file.kind.inode()).collect();
+        let paths = self.tree.paths(|inode| open.contains(&inode) || self.tree[inode].is_socket());
         Snapshot {
             at: nanos(now),
             processes: running.map(|(pid, process)| self.show_process(pid, process)).collect(),
-            files: self.show_files(),
+            files: self.show_files(&paths),
             sockets: self.show_sockets(),
+            socket_files: self.show_socket_files(&paths),
             notes: Vec::new(),
         }
     }
@@ -44,12 +48,21 @@ impl Machine {
         }
     }
 
-    fn show_files(&self) -> Vec<snapshot::File> {
-        let open: BTreeMap<InodeId, ()> =
-            self.files.values().filter_map(|file| Some((file.kind.inode()?, ()))).collect();
-        let paths = self.tree.paths(|inode| open.contains_key(&inode));
+    fn show_socket_files(&self, paths: &BTreeMap<InodeId, Vec<u8>>) -> Vec<snapshot::SocketFile> {
+        let files = paths.iter().filter(|(inode, _)| self.tree[**inode].is_socket());
+        let show = |(inode, path): (&InodeId, &Vec<u8>)| {
+            let NameKey { dev, ino } = self.tree[*inode].name_key();
+            let path = String::from_utf8_lossy(path).into_owned();
+            snapshot::SocketFile { path, inode: (dev, ino) }
+        };
+        let mut files: Vec<snapshot::SocketFile> = files.map(show).collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files
+    }
+
+    fn show_files(&self, paths: &BTreeMap<InodeId, Vec<u8>>) -> Vec<snapshot::File> {
         let mut files: Vec<snapshot::File> =
-            self.files.values().map(|file| self.show_file(file, &paths)).collect();
+            self.files.values().map(|file| self.show_file(file, paths)).collect();
         files.sort_by_key(|file| file.id);
         files
     }

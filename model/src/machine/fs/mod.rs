@@ -110,6 +110,10 @@ impl Inode {
         matches!(self.content, Content::Directory { .. })
     }
 
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self.content, Content::Socket)
+    }
+
     /// A directory that was removed and is still held: nothing can be made in it.
     pub(crate) fn is_dead_directory(&self) -> bool {
         self.is_directory() && self.nlink == 0
