@@ -176,6 +176,12 @@ pub(crate) struct GraphArgs {
     /// The running system (the default)
     #[arg(long)]
     pub(crate) live: bool,
+    /// Prints what changes, as it changes, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["trace", "format", "output"])]
+    pub(crate) follow: bool,
+    /// How often to look when following: 500ms, 2s
+    #[arg(long, value_parser = parse_time, default_value = "1s", requires = "follow")]
+    pub(crate) interval: Duration,
     /// The last snapshot of a trace file instead; `-` for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "live")]
     pub(crate) trace: Option<PathBuf>,
@@ -197,8 +203,12 @@ pub(crate) enum Format {
     Table,
     /// For Graphviz
     Dot,
+    /// For pages that draw Mermaid
+    Mermaid,
     /// A picture
     Svg,
+    /// A page of its own; of a trace with its steps
+    Html,
     /// The snapshot itself
     Json,
 }
@@ -210,6 +220,12 @@ pub(crate) struct TraceArgs {
     /// How to draw it
     #[arg(long, value_enum, default_value_t = TraceFormat::Ladder)]
     pub(crate) format: TraceFormat,
+    /// Of the page: another run beside it, and the first difference
+    #[arg(long, value_name = "FILE")]
+    pub(crate) compare: Option<PathBuf>,
+    /// Only these events: 5000..6000
+    #[arg(long, value_name = "FROM..TO", value_parser = parse_window)]
+    pub(crate) window: Option<(usize, usize)>,
     /// Columns of the ladder
     #[arg(long, default_value_t = 110)]
     pub(crate) width: usize,
@@ -225,6 +241,14 @@ pub(crate) struct TraceArgs {
 pub(crate) enum TraceFormat {
     /// A sequence chart in text, a lane per thread
     Ladder,
+    /// A page: graph and ladder, step by step
+    Html,
+    /// For ui.perfetto.dev and chrome://tracing
+    Perfetto,
+    /// For ShiViz
+    Shiviz,
+    /// A sequence diagram, for pages that draw Mermaid
+    Mermaid,
     /// The events as one array
     Json,
 }
@@ -263,6 +287,14 @@ pub(crate) struct CompletionsArgs {
 
 fn default_jobs() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}
+
+/// A range of events: `5000..6000`, without the last.
+fn parse_window(text: &str) -> Result<(usize, usize), String> {
+    let wrong = || "write it as FROM..TO, such as 5000..6000".to_owned();
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+    if from < to { Ok((from, to)) } else { Err("nothing lies between these".to_owned()) }
 }
 
 /// A time as `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use afunix_sim::{Campaign, Ended, ExploreOptions, Found, Plan, RunOptions, explain, explore};
+use afunix_sim::{
+    Campaign, Choices, Ended, ExploreOptions, Found, Plan, Report, RunOptions, explain, explore,
+};
 use serde_json::{Value, json};
 
 use crate::args::{ExploreArgs, Faults, Strategy};
@@ -16,6 +18,8 @@ use crate::scenarios::{Scenario, find};
 
 /// Runs of a campaign, unless something else is said.
 const RUNS: u64 = 10_000;
+/// Seeds that are tried for a run that passes.
+const PASSING_SEEDS: u64 = 64;
 
 pub(crate) fn run(args: &ExploreArgs, scenarios: &[Scenario]) -> Result<bool, Problem> {
     let scenario = find(scenarios, &args.scenario)?;
@@ -118,13 +122,14 @@ fn wrong_use(scenario: &Scenario, found: &Found) -> Result<(), Problem> {
     }))
 }
 
-/// Writes the tape, the trace, the ladder and the graph of a failure.
+/// Writes the tape, the page, the trace, the ladder and the graph of a failure.
 fn write_all(
     directory: &Path,
     scenario: &Scenario,
     args: &[String],
     found: &Found,
 ) -> Result<Vec<PathBuf>, Problem> {
+    let passing = passing(scenario, args)?;
     std::fs::create_dir_all(directory).map_err(|error| {
         Problem::environment(format!("cannot make the directory {directory:?}: {error}"))
     })?;
@@ -133,13 +138,30 @@ fn write_all(
     scenario.name.clone_into(&mut tape.scenario);
     tape.args = args.to_vec();
     let file = |ending: &str| directory.join(format!("{}-{}{ending}", scenario.name, found.run));
-    let paths = [file(".tape"), file(".trace.jsonl"), file(".ladder.txt"), file(".svg")];
+    let endings = [".tape", ".html", ".trace.jsonl", ".ladder.txt", ".svg"];
+    let paths = endings.map(file);
     let (whole, _) = explain::ladders(&report.events);
     write_file(&paths[0], tape.to_text().as_bytes())?;
-    write_file(&paths[1], &crate::trace::of_report(scenario.name, report))?;
-    write_file(&paths[2], format!("{whole}\n{}", explain::failure(report)).as_bytes())?;
-    write_file(&paths[3], afunix_viz::svg(&report.snapshot).as_bytes())?;
+    let page = crate::trace::page_of_failure(scenario.name, report, passing.as_ref());
+    write_file(&paths[1], page.as_bytes())?;
+    write_file(&paths[2], &crate::trace::of_report(scenario.name, report))?;
+    write_file(&paths[3], format!("{whole}\n{}", explain::failure(report)).as_bytes())?;
+    write_file(&paths[4], afunix_viz::svg(&report.snapshot).as_bytes())?;
     Ok(paths.to_vec())
+}
+
+/// A run without faults that passes, to be looked at beside one that fails; if one is found soon.
+pub(crate) fn passing(scenario: &Scenario, args: &[String]) -> Result<Option<Report>, Problem> {
+    let options = RunOptions {
+        faults: afunix_sim::Faults::None,
+        machine: Some(machine(args)?),
+        ..RunOptions::default()
+    };
+    let app = application(scenario, args);
+    let passes = |seed: &u64| afunix_sim::run(&app, &options, Choices::Seed(*seed)).passed();
+    let Some(seed) = (0..PASSING_SEEDS).find(passes) else { return Ok(None) };
+    let recorded = RunOptions { record: true, ..options };
+    Ok(Some(afunix_sim::run(&app, &recorded, Choices::Seed(seed))))
 }
 
 fn as_text(
@@ -187,9 +209,10 @@ fn as_text(
     }
     text.push('\n');
     text.push_str(&explain::campaign(campaign));
-    if let [tape, others @ ..] = files {
+    if let [tape, page, others @ ..] = files {
         let others: Vec<String> = others.iter().map(|path| path.display().to_string()).collect();
         let _ = writeln!(text, "replay it: afunix replay {}", tape.display());
+        let _ = writeln!(text, "look at it: {}", page.display());
         let _ = writeln!(text, "see also: {}", others.join(", "));
     }
     text

@@ -19,6 +19,7 @@
 mod args;
 mod diff;
 mod explore;
+mod follow;
 mod graph;
 mod list;
 mod manual;

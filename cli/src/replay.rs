@@ -7,6 +7,7 @@ use afunix_model::{Machine, Profile};
 use afunix_sim::{App, Choices, Failure, Faults, Outcome, RunOptions, Tape, app, explain};
 
 use crate::args::{PlayArgs, ReplayArgs};
+use crate::explore::passing;
 use crate::output::{FINDING, FINE, Problem, print, write_file};
 use crate::play::load_arguments;
 use crate::report;
@@ -28,11 +29,16 @@ pub(crate) fn run(args: &ReplayArgs, scenarios: &[Scenario]) -> Result<bool, Pro
     let options = RunOptions { machine: Some(machine(&args.args)?), ..RunOptions::default() };
     let report = afunix_sim::replay(&application(scenario, given), &options, &tape, args.until);
     print(&report::replay(&report, args.until))?;
-    let path = args.trace.clone();
-    let failed = report.failure().map(|_| args.tape.with_extension("trace.jsonl"));
-    if let Some(path) = path.or(failed) {
+    let failed = |ending| report.failure().map(|_| args.tape.with_extension(ending));
+    if let Some(path) = args.trace.clone().or_else(|| failed("trace.jsonl")) {
         write_file(&path, &crate::trace::of_report(scenario.name, &report))?;
         eprintln!("the trace: {}", path.display());
+    }
+    if let Some(path) = failed("html") {
+        let passing = passing(scenario, &args.args)?;
+        let page = crate::trace::page_of_failure(scenario.name, &report, passing.as_ref());
+        write_file(&path, page.as_bytes())?;
+        eprintln!("look at it: {}", path.display());
     }
     Ok(if report.failure().is_some() { FINDING } else { FINE })
 }

@@ -241,6 +241,38 @@ fn what_is_no_tape_is_refused() {
 }
 
 #[test]
+fn what_changes_is_followed() {
+    use std::io::BufRead;
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path();
+    let output = afunix(&["graph", "--follow", "--interval", "0s"], here);
+    assert!(code(&output) == 2 && err(&output).contains("no run fits"), "{}", err(&output));
+    let output = afunix(&["graph", "--follow", "--format", "svg"], here);
+    assert_eq!(code(&output), 2, "{}", err(&output));
+    let path = here.join("followed");
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_afunix"))
+        .args(["graph", "--live", "--follow", "--interval", "100ms", "--filter", "name~followed"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = std::io::BufReader::new(follower.stderr.take().unwrap()).lines();
+    assert!(told.next().unwrap().unwrap().starts_with("following "));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let mut lines = std::io::BufReader::new(follower.stdout.take().unwrap()).lines();
+    let line = lines.next().unwrap().unwrap();
+    let pid = std::process::id();
+    assert!(line.contains(" + stream listening ") && line.contains(&format!("[{pid},")), "{line}");
+    drop(listener);
+    let line = lines.next().unwrap().unwrap();
+    assert!(line.contains(" - stream listening "), "{line}");
+    // Ctrl-C is how one ends it.
+    let interrupt = format!("kill -INT {}", follower.id());
+    assert!(Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
+    assert_eq!(follower.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn files_are_whole_or_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path();

@@ -87,6 +87,9 @@ pub fn filter(snapshot: &Snapshot, expression: &str) -> Result<Snapshot, FilterE
     let mut kept = snapshot.clone();
     kept.sockets.retain(|socket| sockets.contains(&socket.id));
     kept.files.retain(|file| is_kept(file.id));
+    let names: BTreeSet<&str> =
+        kept.sockets.iter().filter_map(|socket| socket.name.as_deref()).collect();
+    kept.socket_files.retain(|file| names.contains(file.path.as_str()));
     for process in &mut kept.processes {
         process.descriptors.retain(|descriptor| is_kept(descriptor.file));
     }

@@ -90,7 +90,12 @@ impl<'a> Index<'a> {
     /// The socket that a descriptor of `process` stands for.
     pub(crate) fn socket_at(&self, process: &Process, fd: i32) -> Option<&'a Socket> {
         let descriptor = process.descriptors.iter().find(|descriptor| descriptor.fd == fd)?;
-        match self.file(descriptor.file)?.kind {
+        self.socket_of_file(descriptor.file)
+    }
+
+    /// The socket that a file is.
+    pub(crate) fn socket_of_file(&self, file: u64) -> Option<&'a Socket> {
+        match self.file(file)?.kind {
             FileKind::Socket(id) => self.socket(id),
             _ => None,
         }

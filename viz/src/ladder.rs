@@ -6,8 +6,11 @@
 
 mod build;
 mod draw;
+mod steps;
 
 use afunix::trace::Event;
+
+pub(crate) use steps::{Step, steps};
 
 /// How to draw a ladder.
 #[derive(Clone, Debug, PartialEq, Eq)]

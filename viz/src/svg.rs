@@ -11,14 +11,18 @@
 mod columns;
 mod component;
 mod draw;
+mod film;
+mod fold;
 mod graph;
 mod pack;
+mod union;
 
 use std::collections::BTreeMap;
 
 use afunix::snapshot::Snapshot;
 
 use component::Arranged;
+pub(crate) use film::{Film, STYLES, film};
 use graph::Graph;
 
 /// The connection graph as an SVG document, in a light and a dark form (`prefers-color-scheme`).
@@ -26,14 +30,15 @@ use graph::Graph;
 /// A box is a process; a row in it is a descriptor that stands for a socket, with its type as a
 /// colour, its name or its peer as `[pid,program,fd]`, and a bar for how full its queue is. A
 /// socket that several descriptors stand for has its edges at the first of them and is marked with
-/// their number. Red are calls that wait for room, and threads that wait for each other in a
-/// circle. Everything has a tooltip.
+/// their number. Of a machine with more than some hundred descriptors, the processes of one program
+/// are drawn as one box, apart from what is red. Red are calls that wait for room, and threads that
+/// wait for each other in a circle. Everything has a tooltip.
 ///
 /// Each edge is an element with `data-edge` (`peer`, `pending`, `in-flight`, `same`, `bound`),
 /// `data-from` and `data-to` (ids of sockets; of a file for `in-flight`; a name for `bound`). A
 /// `peer` edge that stands for both directions has `data-both="true"`.
 pub fn svg(snapshot: &Snapshot) -> String {
-    let graph = Graph::new(snapshot);
+    let graph = Graph::new(snapshot).legible();
     let banner = draw::banner(snapshot);
     let page = arrange(&graph, draw::head_height(&banner));
     draw::draw(snapshot, &graph, &page, &banner)

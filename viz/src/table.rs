@@ -5,13 +5,16 @@ use afunix::snapshot::{Snapshot, Socket, SocketState};
 use crate::escape;
 use crate::index::{Index, holder, kind_word, state_word};
 use crate::text::{pad, width};
+use crate::warnings;
 
 const HEADINGS: [&str; 9] =
     ["Type", "State", "Recv-Q", "Send-Q", "Name", "Id", "Peer", "Peer process", "Users"];
+/// Width of the sentences below the table.
+const WARNING_COLUMNS: usize = 110;
 /// Columns of numbers stand flush right.
 const NUMBERS: [usize; 4] = [2, 3, 5, 6];
 
-/// A line per socket, in columns, with a heading, and the snapshot's notes at the end.
+/// A line per socket, in columns, with a heading; the warnings and the snapshot's notes at the end.
 ///
 /// For a listener `Recv-Q` is how many connections wait and `Send-Q` how many may, as in `ss`; else
 /// they are the bytes received and not read, and the memory charged for what was sent. `Peer
@@ -38,6 +41,10 @@ pub fn table(snapshot: &Snapshot) -> String {
             }
         }
         out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    for line in warnings::lines(&warnings::warnings(snapshot), WARNING_COLUMNS) {
+        out.push_str(&line);
         out.push('\n');
     }
     for note in &snapshot.notes {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use afunix::trace::{Event, EventKind};
 
 use crate::escape;
-use crate::text::{clock, duration, errno};
+use crate::flow::{event_words, result_words};
+use crate::text::{clock, duration};
 
 /// A chart, ready to be put on a page. All words in it are escaped.
 #[derive(Default)]
@@ -40,6 +41,10 @@ pub(super) struct Row {
     pub(super) times: u64,
     /// The lane that an arrow comes from.
     pub(super) woken_by: Option<usize>,
+    /// The sockets that it is about.
+    pub(super) sockets: Vec<u64>,
+    /// Index of the last event in it.
+    pub(super) last: usize,
 }
 
 /// What a row is, and so what happens to its lane.
@@ -73,10 +78,14 @@ struct OpenCall {
 }
 
 pub(super) fn build(events: &[Event], flows: bool) -> Chart {
-    let mut builder = Builder { chart: Chart::default(), open: BTreeMap::new() };
+    let mut builder = Builder { chart: Chart::default(), open: BTreeMap::new(), index: 0 };
     let mut lanes = BTreeMap::new();
     // What is not shown gives no thread a lane: a killed process's sockets are freed by nobody.
-    for event in events.iter().filter(|event| flows || !is_flow(&event.kind)) {
+    for (index, event) in events.iter().enumerate() {
+        if !flows && is_flow(&event.kind) {
+            continue;
+        }
+        builder.index = index;
         let lane = *lanes.entry(event.thread).or_insert_with(|| builder.add_lane(event));
         builder.take(event, lane, &lanes);
     }
@@ -87,6 +96,8 @@ struct Builder {
     chart: Chart,
     /// By lane.
     open: BTreeMap<usize, OpenCall>,
+    /// Of the event that is taken in.
+    index: usize,
 }
 
 fn is_flow(kind: &EventKind) -> bool {
@@ -114,17 +125,8 @@ impl Builder {
             EventKind::Exit { call, result } => self.exit(event, lane, call, *result),
             EventKind::Blocked { on, socket } => self.blocked(event, lane, on, *socket),
             EventKind::Woken { by } => self.woken(event, lane, *by, lanes),
-            EventKind::Queued { from, to, bytes, files } => {
-                let files = files_words(*files);
-                let words = format!("socket {from} → {to}: {bytes} bytes{files}");
-                self.row(event, lane, Mark::Flow, text(&words));
-            }
-            EventKind::Taken { socket, bytes, files } => {
-                let words = format!("took {bytes} bytes{} of socket {socket}", files_words(*files));
-                self.row(event, lane, Mark::Flow, text(&words));
-            }
-            EventKind::Freed { socket } => {
-                self.row(event, lane, Mark::Flow, text(&format!("socket {socket} freed")));
+            EventKind::Queued { .. } | EventKind::Taken { .. } | EventKind::Freed { .. } => {
+                self.row(event, lane, Mark::Flow, text(&event_words(&event.kind)));
             }
             EventKind::Fault { what } => {
                 self.row(event, lane, Mark::Fault, text(&format!("fault: {}", escape(what))));
@@ -170,6 +172,7 @@ impl Builder {
                 let row = &mut self.chart.rows[open.row];
                 row.mark = Mark::Call;
                 row.tail = tail;
+                row.last = self.index;
                 self.merge_last();
             }
             Some(open) => {
@@ -222,7 +225,18 @@ impl Builder {
     fn row(&mut self, event: &Event, lane: usize, mark: Mark, words: (String, String)) -> usize {
         let (text, tail) = words;
         let (seq, at) = (event.seq, event.at);
-        self.chart.rows.push(Row { seq, at, lane, mark, text, tail, times: 1, woken_by: None });
+        self.chart.rows.push(Row {
+            seq,
+            at,
+            lane,
+            mark,
+            text,
+            tail,
+            times: 1,
+            woken_by: None,
+            sockets: sockets(&event.kind),
+            last: self.index,
+        });
         self.chart.rows.len() - 1
     }
 
@@ -235,6 +249,7 @@ impl Builder {
             && (&before.text, &before.tail) == (&last.text, &last.tail);
         if same {
             before.times += 1;
+            before.last = last.last;
             rows.pop();
         }
     }
@@ -269,14 +284,14 @@ fn title(name: &str, process: u32, thread: u32) -> String {
     }
 }
 
-fn files_words(files: u32) -> String {
-    match files {
-        0 => String::new(),
-        1 => " and 1 file".to_owned(),
-        _ => format!(" and {files} files"),
+/// The sockets that an event names.
+fn sockets(kind: &EventKind) -> Vec<u64> {
+    match kind {
+        EventKind::Enter { socket, .. } | EventKind::Blocked { socket, .. } => {
+            socket.iter().copied().collect()
+        }
+        EventKind::Queued { from, to, .. } => vec![*from, *to],
+        EventKind::Taken { socket, .. } | EventKind::Freed { socket } => vec![*socket],
+        _ => Vec::new(),
     }
-}
-
-fn result_words(result: i64) -> String {
-    if result < 0 { format!("-1 {}", errno(result.saturating_neg())) } else { result.to_string() }
 }

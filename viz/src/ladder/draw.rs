@@ -13,14 +13,14 @@ const MAX_LANES: usize = 40;
 const ROWS_PER_HEADING: usize = 60;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum LaneState {
+pub(super) enum LaneState {
     Absent,
     Runs,
     Waits,
 }
 
 impl LaneState {
-    fn glyph(self) -> char {
+    pub(super) fn glyph(self) -> char {
         match self {
             Self::Absent => ' ',
             Self::Runs => '│',
@@ -68,7 +68,7 @@ pub(super) fn draw(chart: &Chart, page: usize) -> String {
 }
 
 /// A thread that the trace does not see starting was there from the beginning.
-fn initial_states(chart: &Chart) -> Vec<LaneState> {
+pub(super) fn initial_states(chart: &Chart) -> Vec<LaneState> {
     let mut states = vec![LaneState::Runs; chart.lanes.len()];
     let mut seen = vec![false; chart.lanes.len()];
     for row in &chart.rows {
@@ -80,7 +80,7 @@ fn initial_states(chart: &Chart) -> Vec<LaneState> {
     states
 }
 
-fn advance(chart: &Chart, row: &Row, states: &mut [LaneState]) {
+pub(super) fn advance(chart: &Chart, row: &Row, states: &mut [LaneState]) {
     match row.mark {
         Mark::Started | Mark::Woken | Mark::Returned => states[row.lane] = LaneState::Runs,
         Mark::Waits => states[row.lane] = LaneState::Waits,
@@ -222,7 +222,7 @@ fn label(at: usize) -> String {
     letters.get(at).map_or_else(|| at.to_string(), |&letter| char::from(letter).to_string())
 }
 
-fn glyph(row: &Row) -> char {
+pub(super) fn glyph(row: &Row) -> char {
     match row.mark {
         Mark::Started => '◆',
         Mark::Call | Mark::Begun => '├',

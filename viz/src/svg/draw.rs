@@ -10,6 +10,7 @@ use super::graph::{
 use super::{MARGIN, Page, Placed, Route};
 use crate::text::{cut, width, wrap, xml};
 use crate::wait::{describe_cycle, wait_cycle};
+use crate::warnings::{self, WarningKind, warnings};
 
 /// As wide as the legend.
 pub(super) const MIN_WIDTH: f64 = 900.0;
@@ -17,8 +18,8 @@ const LINE: f64 = 16.0;
 /// Heading and legend.
 const TOP: f64 = 66.0;
 
-/// Colours twice: as they are, and for who prefers dark.
-const STYLE: &str = "\
+/// Colours as they are.
+pub(super) const LIGHT: &str = "\
 svg{background:#fff}
 text{font:11px ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace}
 text{fill:#1f2328;white-space:pre}
@@ -49,7 +50,10 @@ text{fill:#1f2328;white-space:pre}
 .same{stroke:#9a3b00;stroke-width:1;stroke-dasharray:2 2}
 .half{stroke-dasharray:12 2 2 2}
 .e.red{stroke:#cf222e;stroke-width:3}
-@media (prefers-color-scheme:dark){
+";
+
+/// What is other for who prefers dark.
+pub(super) const DARK: &str = "\
 svg{background:#0d1117}.page{fill:#0d1117}text{fill:#e6edf3}
 .m,.dim text,.fd,.b{fill:#8b949e}.box{fill:#161b22;stroke:#444c56}.box.unheld{fill:#0d1117}
 .b.out{fill:#f0883e}.r,.b.r{fill:#ff7b72}.name{stroke:#444c56}.bar{fill:#30363d}
@@ -57,14 +61,19 @@ svg{background:#0d1117}.page{fill:#0d1117}text{fill:#e6edf3}
 .f0{fill:#58a6ff}.f1{fill:#3fb950}.f2{fill:#bc8cff}.fn{fill:#8b949e}
 .bg{fill-opacity:.14}.e.red{stroke:#ff7b72}.bg.red{fill:#ff7b72;stroke:#ff7b72}
 .in-flight{stroke:#f778ba}.same{stroke:#f0883e}
-}
 ";
 
-/// What stands above the boxes in red: the wait cycle, if there is one.
+/// What stands above the boxes in red: the wait cycle, if there is one, and other warnings.
 pub(super) fn banner(snapshot: &Snapshot) -> Vec<String> {
-    let Some(cycle) = wait_cycle(snapshot) else { return Vec::new() };
     let letters = (MIN_WIDTH / LETTER) as usize;
-    describe_cycle(snapshot, &cycle).lines().flat_map(|line| wrap(line, letters)).collect()
+    let cycle = wait_cycle(snapshot).unwrap_or_default();
+    let cycle = describe_cycle(snapshot, &cycle);
+    let mut lines: Vec<String> = cycle.lines().flat_map(|line| wrap(line, letters)).collect();
+    let mut others = warnings(snapshot);
+    // The cycle is told already, at greater length.
+    others.retain(|one| !matches!(one.kind, WarningKind::BothBlocked | WarningKind::WaitCycle));
+    lines.extend(warnings::lines(&others, letters));
+    lines
 }
 
 /// Where the boxes begin.
@@ -77,7 +86,8 @@ pub(super) fn draw(snapshot: &Snapshot, graph: &Graph, page: &Page, banner: &[St
     let (width, height) = (page.width, page.height + LINE * notes.len() as f64);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\">\n<style>{STYLE}</style>\n\
+         viewBox=\"0 0 {width} {height}\">\n\
+         <style>{LIGHT}@media (prefers-color-scheme:dark){{\n{DARK}}}\n</style>\n\
          <rect class=\"page\" width=\"{width}\" height=\"{height}\"/>\n"
     );
     out.push_str(ARROW);
@@ -86,15 +96,7 @@ pub(super) fn draw(snapshot: &Snapshot, graph: &Graph, page: &Page, banner: &[St
     for (at, line) in banner.iter().enumerate() {
         text(&mut out, "r", MARGIN, TOP + 6.0 + LINE * at as f64, line);
     }
-    if let Some(y) = page.lonely_heading {
-        text(&mut out, "m", MARGIN, y, "Not connected to any other socket");
-    }
-    for (id, route) in &page.routes {
-        edge(&graph.edges[*id], route, &mut out);
-    }
-    for (id, placed) in &page.boxes {
-        draw_box(&graph.boxes[*id], placed, &mut out);
-    }
+    pieces(graph, page, &mut out);
     for (at, note) in notes.iter().enumerate() {
         text(&mut out, "m", MARGIN, page.height + LINE * at as f64, note);
     }
@@ -102,17 +104,45 @@ pub(super) fn draw(snapshot: &Snapshot, graph: &Graph, page: &Page, banner: &[St
     out
 }
 
+/// The graph alone, without style, heading and legend.
+pub(super) fn bare(graph: &Graph, page: &Page) -> String {
+    let (width, height) = (page.width, page.height);
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\">\n{ARROW}"
+    );
+    pieces(graph, page, &mut out);
+    out.push_str("</svg>\n");
+    out
+}
+
+fn pieces(graph: &Graph, page: &Page, out: &mut String) {
+    if let Some(y) = page.lonely_heading {
+        text(out, "m", MARGIN, y, "Not connected to any other socket");
+    }
+    for (id, route) in &page.routes {
+        edge(&graph.edges[*id], route, out);
+    }
+    for (id, placed) in &page.boxes {
+        draw_box(&graph.boxes[*id], placed, out);
+    }
+}
+
 const ARROW: &str = "<defs><marker id=\"a\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" \
      markerWidth=\"8\" markerHeight=\"8\" markerUnits=\"userSpaceOnUse\" orient=\"auto\">\
      <path d=\"M0 0L8 4L0 8z\" class=\"fn\"/></marker></defs>\n";
 
 fn heading(snapshot: &Snapshot, graph: &Graph, out: &mut String) {
-    let processes = graph.boxes.iter().filter(|one| one.pid.is_some()).count();
-    let connections = graph.edges.iter().filter(|edge| edge.kind == EdgeKind::Peer).count();
+    let (processes, connections) = graph.counts();
     let words = format!(
         "{processes} processes, {} Unix sockets, {connections} connections",
         snapshot.sockets.len()
     );
+    let words = if graph.folded.is_some() {
+        format!("{words}; processes of one program are drawn as one box")
+    } else {
+        words
+    };
     text(out, "h", MARGIN, 28.0, &words);
 }
 
@@ -205,8 +235,8 @@ fn draw_box(one: &Box, placed: &Placed, out: &mut String) {
     let pid = one.pid.map_or_else(String::new, |pid| format!(" data-pid=\"{pid}\""));
     let _ = writeln!(
         out,
-        "<g{pid}><rect class=\"box{unheld}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{}\" \
-         rx=\"6\"><title>{}</title></rect>",
+        "<g class=\"pbox\"{pid}><rect class=\"box{unheld}\" x=\"{x}\" y=\"{y}\" \
+         width=\"{width}\" height=\"{}\" rx=\"6\"><title>{}</title></rect>",
         one.height(),
         xml(&one.tooltip)
     );

@@ -9,6 +9,7 @@ use crate::escape;
 use crate::index::{Index, holder, is_worrying, kind_word, reason_words, state_word};
 use crate::text::{cut, cut_middle, width};
 use crate::wait::{file_words, wait_cycle};
+use crate::warnings::lost_carriers;
 
 pub(super) const ROW_HEIGHT: f64 = 18.0;
 pub(super) const TITLE_HEIGHT: f64 = 22.0;
@@ -23,12 +24,16 @@ const ROWS_PER_LONELY_BOX: usize = 24;
 pub(super) struct Graph {
     pub(super) boxes: Vec<Box>,
     pub(super) edges: Vec<Edge>,
+    /// Where boxes stand for several processes: how many of these and of connections there are.
+    pub(super) folded: Option<(usize, usize)>,
 }
 
 /// A process, or sockets that no process holds.
 pub(super) struct Box {
     /// The process; `None` for sockets and files that none holds.
     pub(super) pid: Option<u32>,
+    /// The program, or what a box without one is.
+    pub(super) program: String,
     pub(super) title: String,
     pub(super) tooltip: String,
     /// Threads that wait at a socket, and whether that is a reason to worry.
@@ -55,7 +60,7 @@ pub(super) struct Row {
     pub(super) tooltip: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EdgeKind {
     Peer,
     Pending,
@@ -120,7 +125,7 @@ impl Graph {
             index: &index,
             stuck: cycle.iter().map(|step| step.tid).collect(),
             listening_names: listening_names(snapshot),
-            graph: Self { boxes: Vec::new(), edges: Vec::new() },
+            graph: Self { boxes: Vec::new(), edges: Vec::new(), folded: None },
             places: BTreeMap::new(),
         };
         builder.processes();
@@ -129,14 +134,25 @@ impl Graph {
         builder.backlogs();
         builder.in_flight();
         builder.same();
+        let lost = lost_carriers(&index);
         for edge in &mut builder.graph.edges {
             let (a, b) = edge.ids;
             let on = |step: &crate::CycleStep| {
                 (step.socket, step.other) == (a, b) || (step.socket, step.other) == (b, a)
             };
-            edge.red = edge.kind != EdgeKind::Same && cycle.iter().any(on);
+            let is_lost = edge.kind == EdgeKind::InFlight && lost.contains(&b);
+            edge.red = edge.kind != EdgeKind::Same && cycle.iter().any(on) || is_lost;
         }
         builder.graph
+    }
+
+    /// How many processes and connections it shows.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        self.folded.unwrap_or_else(|| {
+            let processes = self.boxes.iter().filter(|one| one.pid.is_some()).count();
+            let connections = self.edges.iter().filter(|edge| edge.kind == EdgeKind::Peer).count();
+            (processes, connections)
+        })
     }
 
     /// Connected components, by their first box.
@@ -188,7 +204,7 @@ impl<'a> Builder<'a> {
         for process in &self.index.snapshot.processes {
             let mut rows = Vec::new();
             for descriptor in &process.descriptors {
-                let Some(socket) = self.index.socket_at(process, descriptor.fd) else { continue };
+                let Some(socket) = self.index.socket_of_file(descriptor.file) else { continue };
                 let place = (self.graph.boxes.len(), rows.len());
                 self.places.entry(socket.id).or_insert(place);
                 let mut row = self.row(socket, Some(descriptor.fd));
@@ -204,7 +220,8 @@ impl<'a> Builder<'a> {
             let tooltip =
                 format!("{} (pid {}, uid {})", escape(&process.name), process.pid, process.uid);
             let title = format!("{name} {}", process.pid);
-            self.graph.boxes.push(Box { pid: Some(process.pid), title, tooltip, threads, rows });
+            let (pid, program) = (Some(process.pid), name);
+            self.graph.boxes.push(Box { pid, program, title, tooltip, threads, rows });
         }
     }
 
@@ -270,7 +287,8 @@ impl<'a> Builder<'a> {
         let rows = sockets.iter().map(|socket| self.row(socket, None)).collect();
         let tooltip = "no descriptor of a visible process stands for this".to_owned();
         let threads = Vec::new();
-        self.graph.boxes.push(Box { pid: None, title: title.into(), tooltip, threads, rows });
+        let (program, title) = (title.to_owned(), title.to_owned());
+        self.graph.boxes.push(Box { pid: None, program, title, tooltip, threads, rows });
     }
 
     fn row(&self, socket: &Socket, fd: Option<i32>) -> Row {
@@ -494,6 +512,7 @@ impl<'a> Builder<'a> {
         let (title, tooltip) = ("in flight".to_owned(), words.to_owned());
         self.graph.boxes.push(Box {
             pid: None,
+            program: title.clone(),
             title,
             tooltip,
             threads: Vec::new(),
