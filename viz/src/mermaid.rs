@@ -141,12 +141,12 @@ pub fn mermaid_sequence(events: &[Event]) -> String {
             EventKind::Started { name } => Some(format!("{} ({})", escape(name), event.thread)),
             _ => None,
         };
-        if !lanes.contains_key(&event.thread) {
+        let known = lanes.entry(event.thread).or_insert_with(|| {
             order.push(event.thread);
-            lanes.insert(event.thread, format!("thread {}", event.thread));
-        }
+            format!("thread {}", event.thread)
+        });
         if let Some(name) = name {
-            lanes.insert(event.thread, name);
+            *known = name;
         }
     }
     let mut out = String::from("sequenceDiagram\n");
