@@ -65,7 +65,9 @@ impl Sockets {
     /// There is room to write: told once, and only to those who found none.
     #[inline]
     pub(super) fn alert_room(&mut self, key: SocketKey) {
-        self.alert_if(key, Alert::Ready, |alerts| std::mem::take(&mut alerts.no_room));
+        let is_told =
+            |alerts: &mut Alerts| alerts.asynchronous && std::mem::take(&mut alerts.no_room);
+        self.alert_if(key, Alert::Ready, is_told);
     }
 
     #[inline]

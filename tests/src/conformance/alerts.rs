@@ -181,6 +181,13 @@ fn room_is_told_to_those_who_found_none<H: Host>(h: &H) {
         assert_eq!(poll_for(h, a, mask("o"), Some(Duration::ZERO)), Ok(mask("")));
         let told = told_after(h, b, 1, &log);
         assert_eq!(told.len(), usize::from(kind != STREAM), "type {kind}: {told:?}");
+        // Who is not to be told any more is told as soon as it is to be again.
+        while send(h, a, &[0; 1000], DONTWAIT).is_ok() {}
+        assert_eq!(fcntl(h, a, Fcntl::Setfl(OpenFlags::NONBLOCK.bits())), Ok(0));
+        assert_eq!(told_after(h, b, 1000, &log), [0; 0], "type {kind}");
+        ask(h, a);
+        send(h, a, b"x", DONTWAIT).unwrap();
+        assert_eq!(told_after(h, b, 1, &log), [1], "type {kind}");
     }
 }
 

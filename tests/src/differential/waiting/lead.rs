@@ -132,8 +132,7 @@ pub(in super::super) fn run(
         let perform_job = |job: Job<'_>, bytes: &mut Vec<u8>| do_job(program, &prefix, job, bytes);
         let duties = Duties { setup: &setup, perform: &perform_job };
         let state = State::new(profile.clone(), program, &prefix, user);
-        let (pairs, ended, asleep) = (Pairs::default(), Vec::new(), Vec::new());
-        let point = Point { state, pairs, ended, asleep };
+        let point = Point { state, pairs: Pairs::default(), ended: Vec::new() };
         let crew = kernel.crews.start(LIMIT_SECS, duties)?;
         let (clock, ran) = (Instant::now(), Ran::default());
         let points = vec![point];
@@ -399,10 +398,7 @@ impl Leader<'_> {
             self.ran.coverage.add(&ended.request, before, &ended.answer);
         }
         self.ran.moments[index].ended = std::mem::take(&mut self.points[0].ended);
-        for point in &mut self.points {
-            point.ended.clear();
-            point.asleep.clear();
-        }
+        self.points.iter_mut().for_each(|point| point.ended.clear());
     }
 }
 

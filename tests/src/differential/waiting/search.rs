@@ -15,8 +15,6 @@ use super::At;
 const TRIES: u32 = 2000;
 /// A call may go on for so long after its time: ticks, and a busy system.
 pub(super) const LATE: Duration = Duration::from_millis(12);
-/// MSG_PEEK.
-const PEEK: i32 = 2;
 
 /// How the kernel stood when nothing moved any more.
 #[derive(Default)]
@@ -59,8 +57,6 @@ pub(super) struct Point<'a> {
     pub(super) state: State<'a>,
     pub(super) pairs: Pairs,
     pub(super) ended: Vec<Ended>,
-    /// Who sleeps on until the next step, though what it was woken for is there.
-    pub(super) asleep: Vec<At>,
 }
 
 /// What differs.
@@ -127,8 +123,7 @@ impl<'a> Search<'_, 'a> {
     /// What may happen next: a call that was woken goes on, or one whose time is over ends if it
     /// did on the kernel.
     fn ways(&self, point: &Point<'_>) -> Vec<(At, Why)> {
-        let mut woken = point.state.woken();
-        woken.retain(|at| !point.asleep.contains(at));
+        let woken = point.state.woken();
         let why = |at: &At| match point.state.is_interrupted(*at) {
             true => Why::Interrupted,
             false => Why::Woken,
@@ -148,27 +143,13 @@ impl<'a> Search<'_, 'a> {
         ways
     }
 
-    /// Whether a call that was woken for something may sleep on, and does: a peek of a stream. The
-    /// kernel tells that something was queued by where it lies in memory. That fails if another has
-    /// discarded the mark behind which the peek waits, and what is queued next is put there.
-    fn sleeps_on(&self, request: &Request, at: At) -> bool {
-        let peeks = matches!(request, Request::Receive { flags, .. } if flags & PEEK != 0);
-        peeks && self.rest.waiting.get(&at) == Some(&request.name())
-    }
-
     fn take(&mut self, mut point: Point<'a>, (at, why): (At, Why)) {
         let resume = if why == Why::TimedOut { Resume::TimedOut } else { Resume::Woken };
         if let (Why::TimedOut, Some(pending)) = (why, point.state.pending().get(&at)) {
             let deadline = pending.deadline.unwrap_or_default();
             point.state.set_now(deadline);
         }
-        let may_sleep_on = self.sleeps_on(&point.state.pending()[&at].request, at);
-        let before = may_sleep_on.then(|| point.clone());
         if let Some((pending, answer)) = point.state.resume(at, resume) {
-            if let Some(mut before) = before {
-                before.asleep.push(at);
-                return self.go_on(before);
-            }
             let (step, request) = (pending.step, pending.request);
             let ended = Ended { at, step, request, answer, why };
             if let Err(unlike) = matches(&mut point.pairs, &ended, self.rest) {
