@@ -11,6 +11,8 @@ use super::{Found, Runner};
 const BUDGET: u64 = 4000;
 /// The same where calls wait: each takes longer, most of all one that differs.
 const BUDGET_WAITING: u64 = 800;
+/// Steps of a program that needs no sends joined to be read.
+const SHORT: usize = 8;
 /// Steps of a program of which any two are tried without.
 const FEW: usize = 16;
 /// What a program that hangs counts as.
@@ -52,6 +54,7 @@ pub(super) fn shrink(
             program = shrinker.lower_backlogs(program);
             program = shrinker.simplify(program);
             program = shrinker.drop_two_steps(program);
+            program = shrinker.join_sends(program);
             if program == before || shrinker.runs >= shrinker.budget {
                 break;
             }
@@ -166,6 +169,30 @@ impl Shrinker<'_> {
                     Some(fewer) => program = fewer,
                     None => break,
                 }
+            }
+        }
+        program
+    }
+
+    /// One sendmmsg in place of many sends: what fills a queue.
+    fn join_sends(&mut self, mut program: Program) -> Program {
+        let mut index = 0;
+        while program.steps.len() > SHORT && index + 1 < program.steps.len() {
+            let [one, next] = [index, index + 1].map(|at| sends(&program.steps[at].request));
+            let joined = match (one, next) {
+                (Some((fd, flags, mut all)), Some((other, others, more)))
+                    if fd == other && flags == others =>
+                {
+                    all.extend(more);
+                    let mut fewer = without(&program, index + 1..index + 2);
+                    fewer.steps[index].request = Request::SendMany { fd, messages: all, flags };
+                    Some(fewer)
+                }
+                _ => None,
+            };
+            match joined.filter(|fewer| self.shows(fewer)) {
+                Some(fewer) => program = fewer,
+                None => index += 1,
             }
         }
         program
@@ -298,6 +325,23 @@ fn without(program: &Program, steps: Range<usize>) -> Program {
     fewer.before_fork -= steps.clone().filter(|step| *step < program.before_fork).count();
     fewer.steps.drain(steps);
     fewer
+}
+
+/// The messages that a step sends, and where and how.
+fn sends(request: &Request) -> Option<(Slot, i32, Vec<Message>)> {
+    match request {
+        Request::Send { fd, by, data, flags } => {
+            let (name, control) = match by {
+                SendBy::Sendto(name) => (name.clone(), Vec::new()),
+                SendBy::Sendmsg(name, control) => (name.clone(), control.clone()),
+                SendBy::Write | SendBy::Writev => return None,
+            };
+            let message = Message { name, data: data.clone(), control };
+            Some((*fd, *flags, vec![message]))
+        }
+        Request::SendMany { fd, messages, flags } => Some((*fd, *flags, messages.clone())),
+        _ => None,
+    }
 }
 
 /// Simpler forms of a step, each with one argument changed.
