@@ -21,6 +21,9 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Problem> {
     let seed = args.seed.unwrap_or_else(|| Kernel.random(1 << 32));
     let stop = stop_flag()?;
     eprintln!("seed {seed}: {} calls on the model and on the kernel", args.steps);
+    if differential::is_taken() {
+        eprintln!("waits for another run on this system, whose descriptors in flight would count");
+    }
     let mut progress = Progress::new("calls", Some(args.steps));
     let started = Instant::now();
     let jobs = args.jobs as usize;

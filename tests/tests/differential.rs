@@ -7,8 +7,12 @@ use afunix_tests::differential::{Failure, Options, Summary, WAITING_ONE_IN, run}
 
 /// Calls per run: a slice; `afunix diff --steps N` runs more.
 const STEPS: u64 = 20_000;
-/// From a fresh seed; rare differences are still found, one in some 200,000 calls.
-const FRESH_STEPS: u64 = 4_000;
+/// Calls that a planted bug is looked for in.
+const SEARCHED: u64 = 400_000;
+/// Calls that a planted bug shrinks to, at most.
+const FEW: usize = 8;
+/// The same where calls wait: two that wait, what they wait for, and what lets them go on.
+const FEW_WAITING: usize = 12;
 
 fn diff(steps: u64, seed: u64, profile: Profile) -> Result<Summary, Box<Failure>> {
     diff_mixed(steps, seed, profile, WAITING_ONE_IN)
@@ -43,10 +47,14 @@ fn agrees_with_the_kernel_for_a_fixed_seed() {
 
 #[test]
 fn agrees_with_the_kernel_for_a_fresh_seed() {
+    agrees(fresh_seed(), STEPS);
+}
+
+fn fresh_seed() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = since.expect("a clock after 1970").as_nanos() as u64;
     println!("seed {seed}");
-    agrees(seed, FRESH_STEPS);
+    seed
 }
 
 fn agrees(seed: u64, least: u64) {
@@ -90,15 +98,16 @@ fn the_result_hangs_on_the_seed_alone() {
     assert_eq!(found(1), found(3));
 }
 
-/// A fault planted in the model is found and shrunk.
+/// A fault planted in the model is found from a fresh seed, and shrunk.
 fn finds(planted: Planted) {
-    finds_in(planted, WAITING_ONE_IN, 6);
+    finds_in(planted, WAITING_ONE_IN, FEW);
 }
 
 /// The same where one in so many programs has calls that wait, shrunk to `most` calls.
 fn finds_in(planted: Planted, waiting_one_in: u32, most: usize) {
     let profile = Profile { planted, ..Profile::linux_6_18() };
-    match diff_mixed(200_000, 4, profile, waiting_one_in).map_err(|failure| *failure) {
+    let seed = fresh_seed();
+    match diff_mixed(SEARCHED, seed, profile, waiting_one_in).map_err(|failure| *failure) {
         Err(Failure::Diverged(divergence)) => {
             println!("{planted:?}: {divergence}");
             assert!(divergence.program.calls() <= most, "{planted:?} shrunk badly: {divergence}");
@@ -133,9 +142,8 @@ fn finds_what_is_planted_in_messages() {
 
 #[test]
 fn finds_what_is_planted_in_waiting() {
-    // What two threads wait for together takes more steps to show than a single call does.
-    finds_in(Planted::LOSES_CLOSE_WAKES, 1, 20);
-    finds_in(Planted::WAKES_THE_LAST_FIRST, 1, 20);
+    finds_in(Planted::LOSES_CLOSE_WAKES, 1, FEW_WAITING);
+    finds_in(Planted::WAKES_THE_LAST_FIRST, 1, FEW_WAITING);
     // When a timeout is over hangs on how busy the system is: it shrinks as far as that lets it.
     finds_in(Planted::IGNORES_TIMEOUTS, 1, usize::MAX);
 }

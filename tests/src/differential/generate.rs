@@ -42,6 +42,7 @@ const NONBLOCK: i32 = 0o4000;
 const CLOEXEC: i32 = 0o2000000;
 const DONTWAIT: i32 = 0x40;
 const OOB: i32 = 1;
+const PEEK: i32 = 2;
 const KINDS: [i32; 3] = [1, 2, 5];
 
 /// What a program is made for.

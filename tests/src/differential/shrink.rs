@@ -12,7 +12,7 @@ const BUDGET: u64 = 4000;
 /// The same where calls wait: each takes longer, most of all one that differs.
 const BUDGET_WAITING: u64 = 800;
 /// Steps of a program that needs no sends joined to be read.
-const SHORT: usize = 8;
+const SHORT: usize = 6;
 /// Steps of a program of which any two are tried without.
 const FEW: usize = 16;
 /// What a program that hangs counts as.

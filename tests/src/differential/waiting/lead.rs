@@ -1,6 +1,7 @@
 //! Leading both sides through a program.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,8 +30,8 @@ const AGAIN: [Duration; 3] =
 const LONGEST_TIMEOUT: Duration = Duration::from_millis(44);
 /// No signal is sent to a call whose time is over so soon.
 const CLOSE_TO_IT: Duration = Duration::from_millis(4);
-/// Points that the model may stand at.
-const POINTS: usize = 6;
+/// Points that the model may stand at: as many as four calls that are woken together bring.
+const POINTS: usize = 24;
 /// Invariants are recomputed after so many steps.
 const CHECKED_EVERY: usize = 16;
 
@@ -86,8 +87,8 @@ pub struct Counts {
     pub left: u64,
     /// Steps after which the kernel's order was another than that of the wakes in the model.
     pub races: u64,
-    /// Programs that differed once and not when they were run again.
-    pub unsteady: u64,
+    /// Programs that differed once and not when they were run again, by what differed.
+    pub unsteady: BTreeMap<String, u64>,
     /// Time that all took.
     pub elapsed: Duration,
 }
@@ -102,7 +103,9 @@ impl Counts {
         self.interrupted += other.interrupted;
         self.left += other.left;
         self.races += other.races;
-        self.unsteady += other.unsteady;
+        for (what, count) in &other.unsteady {
+            *self.unsteady.entry(what.clone()).or_default() += count;
+        }
         self.elapsed += other.elapsed;
     }
 }
@@ -114,8 +117,12 @@ impl fmt::Display for Counts {
             f,
             "in {programs} programs: {woken} woken, {timed_out} timed out, {interrupted} \
              interrupted, {left} waited to the end; {races} races in another order than that of \
-             the wakes, {unsteady} programs that differed once and not again"
-        )
+             the wakes"
+        )?;
+        for (what, count) in unsteady {
+            write!(f, "\ndiffered once and not again, {count} times: {what}")?;
+        }
+        Ok(())
     }
 }
 
