@@ -4,7 +4,9 @@
 //! on shared machines, so both sides of a row are measured in turn, round by round, in time on the
 //! CPU, and what is quoted is the median of the rounds' ratios. (A benchmark library measures one
 //! thing after the other; a ratio needs pairs.)
-//! `cargo bench --bench ratios -- NAME` measures only the rows whose name contains NAME.
+//! `cargo bench --bench ratios -- NAME` measures only the rows whose name contains NAME;
+//! with `--repeat COUNT` before NAME the model's side of them is done so often and nothing is
+//! measured, for a profiler.
 
 mod support;
 
@@ -26,14 +28,16 @@ use support::{
 };
 
 fn main() {
-    let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let repeat = args.first().is_some_and(|arg| arg == "--repeat").then(|| args.remove(0));
+    let repeat = repeat.map(|_| args.remove(0).parse().expect("a count after --repeat"));
+    let filter = args.pop().unwrap_or_default();
+    if let Some(count) = repeat {
+        return rows(&filter).for_each(|mut row| (0..count).for_each(|_| (row.model)()));
+    }
     println!("| what | model, ns | kernel, ns | kernel / model |");
     println!("|---|---:|---:|---:|");
-    for row in rows() {
-        if row.name.contains(&filter) {
-            row.measure();
-        }
-    }
+    rows(&filter).for_each(Row::measure);
     simulator(&filter);
 }
 
@@ -151,8 +155,9 @@ fn quiet() -> RunOptions {
     RunOptions { faults: Faults::None, ..RunOptions::default() }
 }
 
-fn rows() -> Vec<Row> {
-    vec![
+/// The rows whose name contains `filter`.
+fn rows(filter: &str) -> impl Iterator<Item = Row> {
+    let rows = vec![
         Row::stepped("stream, send + recv of 1 byte, Machine::step", stepped(), |backend| {
             transfer(backend, SOCK_STREAM, 1)
         }),
@@ -173,7 +178,8 @@ fn rows() -> Vec<Row> {
             })
         }),
         Row::new("socket, connect, accept, 2 close", connections),
-    ]
+    ];
+    rows.into_iter().filter(move |row| row.name.contains(filter))
 }
 
 fn transfer(backend: &dyn Backend, kind: i32, len: usize) -> Work {
