@@ -92,8 +92,10 @@ impl<'fd> ControlBuilder<'fd> {
 
     /// Adds SCM_RIGHTS with these descriptors (CMSG 2: at most 253 in a message).
     pub fn rights(mut self, fds: &[Fd<'fd>]) -> Self {
-        let numbers: Vec<u8> = fds.iter().flat_map(|fd| fd.number().to_ne_bytes()).collect();
-        push_message(&mut self.bytes, SOL_SOCKET, SCM_RIGHTS, &numbers);
+        let data = push_header(&mut self.bytes, SOL_SOCKET, SCM_RIGHTS, 4 * fds.len());
+        for (word, fd) in data.chunks_exact_mut(4).zip(fds) {
+            word.copy_from_slice(&fd.number().to_ne_bytes());
+        }
         self
     }
 
@@ -111,12 +113,18 @@ impl<'fd> ControlBuilder<'fd> {
 
 /// Appends one control message to `bytes`, padded as CMSG_SPACE says.
 pub fn push_message(bytes: &mut Vec<u8>, level: i32, kind: i32, data: &[u8]) {
+    push_header(bytes, level, kind, data.len()).copy_from_slice(data);
+}
+
+/// Appends a control message of `len` zeros, and returns those.
+fn push_header(bytes: &mut Vec<u8>, level: i32, kind: i32, len: usize) -> &mut [u8] {
     let start = bytes.len();
-    bytes.extend_from_slice(&((HEADER + data.len()) as u64).to_ne_bytes());
-    bytes.extend_from_slice(&level.to_ne_bytes());
-    bytes.extend_from_slice(&kind.to_ne_bytes());
-    bytes.extend_from_slice(data);
-    bytes.resize(start + cmsg_space(data.len()), 0);
+    bytes.resize(start + cmsg_space(len), 0);
+    let message = &mut bytes[start..start + HEADER + len];
+    message[..8].copy_from_slice(&((HEADER + len) as u64).to_ne_bytes());
+    message[8..12].copy_from_slice(&level.to_ne_bytes());
+    message[12..HEADER].copy_from_slice(&kind.to_ne_bytes());
+    &mut message[HEADER..]
 }
 
 /// One control message in a buffer.
