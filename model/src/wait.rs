@@ -140,7 +140,14 @@ impl WaitQueue {
 
     /// Wakes all that are not exclusive and the first that is. `brought` is what changed, for
     /// watches; if nothing is said, anything may have.
+    #[inline]
     pub fn wake(&mut self, tickets: &mut Tickets, brought: Readiness) {
+        if !self.waiting.is_empty() {
+            self.wake_first(tickets, brought);
+        }
+    }
+
+    fn wake_first(&mut self, tickets: &mut Tickets, brought: Readiness) {
         let mut met_exclusive = false;
         self.waiting.retain(|waiter| {
             if waiter.exclusive && met_exclusive {
@@ -153,12 +160,22 @@ impl WaitQueue {
     }
 
     /// Wakes all.
+    #[inline]
     pub fn wake_all(&mut self, tickets: &mut Tickets, brought: Readiness) {
-        self.waiting.retain(|waiter| waiter.who.wake(tickets, brought).1);
+        if !self.waiting.is_empty() {
+            self.waiting.retain(|waiter| waiter.who.wake(tickets, brought).1);
+        }
     }
 
     /// As [`WaitQueue::wake`], for a change that the calls in this queue do not wait for.
+    #[inline]
     pub fn wake_watches(&mut self, tickets: &mut Tickets, brought: Readiness) {
+        if !self.waiting.is_empty() {
+            self.wake_first_watch(tickets, brought);
+        }
+    }
+
+    fn wake_first_watch(&mut self, tickets: &mut Tickets, brought: Readiness) {
         let mut met_exclusive = false;
         self.waiting.retain(|waiter| {
             if matches!(waiter.who, Who::Ticket(_)) || waiter.exclusive && met_exclusive {
@@ -168,11 +185,6 @@ impl WaitQueue {
             met_exclusive |= woke && waiter.exclusive;
             stays
         });
-    }
-
-    /// Whether no ticket stands here, valid or void.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
     }
 
     /// Whether a valid ticket waits here.

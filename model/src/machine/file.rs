@@ -55,6 +55,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The socket, if it is one.
+    #[inline]
+    pub fn socket(self) -> Option<SocketKey> {
+        match self {
+            Kind::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
     /// The inode, if it refers to one.
     pub fn inode(self) -> Option<InodeId> {
         match self {

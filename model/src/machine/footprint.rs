@@ -65,6 +65,23 @@ pub enum Access {
     Awaits,
 }
 
+/// The list of what a step touched, lent to those who cannot borrow the machine; `None` where none
+/// is kept.
+pub(super) struct Touches<'m>(Option<&'m mut Vec<(Object, Access)>>);
+
+impl<'m> Touches<'m> {
+    pub(super) fn new(tracked: bool, footprint: &'m mut Vec<(Object, Access)>) -> Self {
+        Touches(tracked.then_some(footprint))
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, object: Object, access: Access) {
+        if let Some(footprint) = &mut self.0 {
+            footprint.push((object, access));
+        }
+    }
+}
+
 impl From<Touch> for Access {
     fn from(touch: Touch) -> Self {
         match touch {

@@ -260,11 +260,15 @@ impl Machine {
     ) -> Step {
         self.begin_mutation();
         self.stepping = Some(thread);
-        if self.takes_shortcuts
-            && resume == Resume::First
-            && let Some(count) = self.shortcut(thread, call)
-        {
-            return Step::Done(Ok(count));
+        if self.takes_shortcuts {
+            let done = match resume {
+                Resume::First => self.shortcut(now, thread, call),
+                Resume::Woken(ticket) => self.woken_shortcut(thread, ticket, call),
+                Resume::TimedOut(_) | Resume::Interrupted(_) => None,
+            };
+            if let Some(count) = done {
+                return Step::Done(Ok(count));
+            }
         }
         self.step_in_full(now, thread, call, resume)
     }
@@ -279,27 +283,17 @@ impl Machine {
         let Some(state) = self.threads.get(thread.0) else {
             return Step::Done(Err(Errno::SRCH));
         };
-        let (pid, is_interrupted) =
-            (state.process, state.call.is_some() && self.has_signal(thread));
-        let timed = state.call.as_ref().is_some_and(|call| call.deadline.is_some());
-        let (mut why, ticket) = match resume {
+        let (pid, timed) =
+            (state.process, state.call.as_ref().is_some_and(|call| call.deadline.is_some()));
+        let (why, woken) = match resume {
             Resume::First => {
                 assert!(state.call.is_none(), "a call begins after the end of the one before");
-                (Why::First, None)
+                (Why::First, false)
             }
-            Resume::Woken(ticket) => (Why::Woken, Some(ticket)),
-            Resume::TimedOut(ticket) => (Why::TimedOut, Some(ticket)),
-            Resume::Interrupted(ticket) => (Why::Interrupted, Some(ticket)),
+            Resume::Woken(ticket) => self.go_on(thread, Why::Woken, ticket),
+            Resume::TimedOut(ticket) => self.go_on(thread, Why::TimedOut, ticket),
+            Resume::Interrupted(ticket) => self.go_on(thread, Why::Interrupted, ticket),
         };
-        let woken = ticket.is_some_and(|ticket| !self.tickets.is_valid(ticket));
-        if let Some(ticket) = ticket {
-            let own = state.call.as_ref().map(|call| call.ticket);
-            assert_eq!(own, Some(ticket), "a call is resumed by the ticket it was blocked with");
-            self.tickets.cancel(ticket);
-        }
-        if is_interrupted {
-            why = Why::Interrupted;
-        }
         let cx = Cx { now, tid: thread, pid, why, woken };
         self.touch(Object::Settings(pid), Access::Read);
         self.mask_signals(cx, call);
@@ -320,6 +314,16 @@ impl Machine {
         let step = self.after_signals(cx, call, step, timed);
         self.end_mutation(pid, thread);
         step
+    }
+
+    /// A call that waits is tried again: why, and whether its ticket was woken.
+    fn go_on(&mut self, thread: Tid, why: Why, ticket: Ticket) -> (Why, bool) {
+        let own = self.threads.get(thread.0).and_then(|state| state.call.as_ref());
+        let own = own.map(|call| call.ticket);
+        assert_eq!(own, Some(ticket), "a call is resumed by the ticket it was blocked with");
+        let woken = !self.tickets.is_valid(ticket);
+        self.tickets.cancel(ticket);
+        (if self.has_signal(thread) { Why::Interrupted } else { why }, woken)
     }
 
     /// The next thing to be told to the host. To be drained after every mutation.

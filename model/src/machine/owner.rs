@@ -113,23 +113,27 @@ impl Machine {
     }
 
     /// Sends the signals that the sockets' owners get for what was done.
+    #[inline]
     pub(super) fn signal_owners(&mut self) {
         while let Some((file, alert)) = self.sockets.next_alert() {
-            let file = FileId::of(file);
-            let Some(state) = self.files.get(file) else { continue };
-            let asynchronous = state.status.contains(OpenFlags::ASYNC);
-            let Some(owner) = state.owner.as_deref().copied() else { continue };
-            self.touch(Object::File(file), Access::Read);
-            match alert {
-                Alert::Urgent => {
-                    self.signal_owner(owner, Signal::Urg as i32);
-                    if asynchronous && owner.signal != 0 {
-                        self.signal_owner(owner, owner.signal);
-                    }
+            self.signal_owner_of(FileId::of(file), alert);
+        }
+    }
+
+    fn signal_owner_of(&mut self, file: FileId, alert: Alert) {
+        let Some(state) = self.files.get(file) else { return };
+        let asynchronous = state.status.contains(OpenFlags::ASYNC);
+        let Some(owner) = state.owner.as_deref().copied() else { return };
+        self.touch(Object::File(file), Access::Read);
+        match alert {
+            Alert::Urgent => {
+                self.signal_owner(owner, Signal::Urg as i32);
+                if asynchronous && owner.signal != 0 {
+                    self.signal_owner(owner, owner.signal);
                 }
-                Alert::Ready if owner.signal != 0 => self.signal_owner(owner, owner.signal),
-                Alert::Ready => self.signal_owner(owner, Signal::Io as i32),
             }
+            Alert::Ready if owner.signal != 0 => self.signal_owner(owner, owner.signal),
+            Alert::Ready => self.signal_owner(owner, Signal::Io as i32),
         }
     }
 

@@ -41,7 +41,12 @@ impl Thread {
 
     /// The index of the pending signal that it handles next: its own before its process's, the
     /// lowest number first.
+    #[inline]
     fn next_pending(&self) -> Option<usize> {
+        if self.pending.is_empty() { None } else { self.first_open() }
+    }
+
+    fn first_open(&self) -> Option<usize> {
         let open = self.pending.iter().enumerate().filter(|(_, sent)| !self.blocks(sent.signal));
         open.min_by_key(|(_, sent)| (sent.shared, sent.signal)).map(|(at, _)| at)
     }
@@ -403,8 +408,14 @@ impl Machine {
     }
 
     /// A call that has a signal mask of its own begins (ppoll).
+    #[inline]
     pub(super) fn mask_signals(&mut self, cx: Cx, call: &Call<'_, '_>) {
-        let (Some(mask), Why::First) = (own_mask(call), cx.why) else { return };
+        if let (Some(mask), Why::First) = (own_mask(call), cx.why) {
+            self.take_mask(cx, mask);
+        }
+    }
+
+    fn take_mask(&mut self, cx: Cx, mask: SigSet) {
         if let Some(thread) = self.threads.get_mut(cx.tid.0) {
             thread.unmasked = Some(thread.mask);
             thread.mask = SigSet(mask.0 & !UNBLOCKABLE.0);

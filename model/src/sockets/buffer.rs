@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use afunix::call::transfer;
 use afunix::{Errno, Segment, SegmentMut, Ucred};
 
-use super::{Attachment, SocketKey};
+use super::{Attachment, Attachments, SocketKey};
 
 /// Credentials of a buffer that carries none (RCMSG 2).
 pub(super) const NO_CREDENTIALS: Ucred = Ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
@@ -39,7 +39,7 @@ pub(super) struct Rider {
     pub(super) user: u32,
     /// When it was sent, in nanoseconds, if the receiver asked for it then (RCMSG 1).
     pub(super) stamp: Option<NonZeroU64>,
-    pub(super) files: Vec<Attachment>,
+    pub(super) files: Attachments,
 }
 
 impl Rider {
@@ -62,10 +62,22 @@ impl Buffer {
         self
     }
 
+    /// Whether it is bytes, whatever rides on them.
+    #[inline]
+    fn is_bytes(&self) -> bool {
+        !self.urgent && self.len > 0
+    }
+
     /// Whether it is bytes and nothing else.
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
-        self.rider.is_none() && !self.urgent && self.len > 0
+        self.rider.is_none() && self.is_bytes()
+    }
+
+    /// Whether it is bytes that carry files.
+    #[inline]
+    pub(super) fn carries(&self) -> bool {
+        self.is_bytes() && !self.files().is_empty()
     }
 
     pub(super) fn credentials(&self) -> Ucred {
@@ -86,8 +98,8 @@ impl Buffer {
         self.rider.as_ref().map_or(&[], |rider| &rider.files)
     }
 
-    pub(super) fn take_files(&mut self) -> Vec<Attachment> {
-        self.rider.as_mut().map_or(Vec::new(), |rider| std::mem::take(&mut rider.files))
+    pub(super) fn take_files(&mut self) -> Attachments {
+        self.rider.as_mut().map_or(Attachments::new(), |rider| std::mem::take(&mut rider.files))
     }
 
     fn extent(&self) -> usize {
@@ -218,27 +230,28 @@ impl Queue {
 
     /// As [`Queue::push`], with bytes that lie in one piece.
     #[inline(always)]
-    pub(super) fn push_plain(&mut self, buffer: Buffer, bytes: &[u8]) {
-        debug_assert!(buffer.is_plain() && buffer.len as usize == bytes.len());
+    pub(super) fn push_one(&mut self, buffer: Buffer, bytes: &[u8]) {
+        debug_assert!(buffer.is_bytes() && buffer.len as usize == bytes.len());
         self.bytes.push(bytes);
         self.input += buffer.len;
         self.buffers.push_back(buffer);
     }
 
-    /// Takes the first buffer out, which is plain, and copies its first bytes.
+    /// Takes the first buffer out, which is bytes, and copies the first of them.
     #[inline(always)]
-    pub(super) fn pop_plain(&mut self, room: &mut [u8]) {
+    pub(super) fn pop_one(&mut self, room: &mut [u8]) -> Buffer {
         let Some(buffer) = self.buffers.pop_front() else {
             panic!("a buffer that is received is in its queue");
         };
         self.bytes.copy_out(buffer.skip as usize, room);
         self.bytes.drop_first(buffer.extent());
         self.input -= buffer.len;
+        buffer
     }
 
     /// Reads the first bytes of the first buffer, which has more.
     #[inline]
-    pub(super) fn read_plain(&mut self, room: &mut [u8]) {
+    pub(super) fn read_one(&mut self, room: &mut [u8]) {
         let skip = self.buffers.front().map_or(0, |first| first.skip);
         self.bytes.copy_out(skip as usize, room);
         self.consume(room.len());

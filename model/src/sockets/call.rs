@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use afunix::{Capabilities, Errno, RecvFlags, Segment, SegmentMut, SendFlags, Ucred};
+use smallvec::SmallVec;
 
 pub use afunix::snapshot::WaitReason;
 
@@ -22,6 +23,9 @@ pub struct Attachment {
     /// The socket that the file is, if it is one of this family: collecting cycles looks at these.
     pub socket: Option<SocketKey>,
 }
+
+/// The files of one message. Most that carry any carry one, which takes no memory of its own.
+pub type Attachments = SmallVec<[Attachment; 1]>;
 
 /// An inode that a socket is bound to. Must not be used again while the socket lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -186,7 +190,7 @@ pub struct Outgoing<'a, 'b> {
 pub struct Sending {
     /// Files that are not queued yet. The send takes them when it queues the buffer that carries
     /// them; what is left when the call is over is dropped by `finish_send`.
-    pub files: Vec<Attachment>,
+    pub files: Attachments,
     /// Explicit credentials (SCM_CREDENTIALS).
     pub credentials: Option<Ucred>,
     /// Stream: bytes queued so far.
@@ -236,7 +240,7 @@ pub struct Receiving {
     /// The name of the sender, if it is bound and its name was asked for.
     pub(super) source: Option<Box<[u8]>>,
     /// Out: files received. Each owns a reference, unless `peeked`.
-    pub(super) files: Vec<Attachment>,
+    pub(super) files: Attachments,
     /// Whether the files stay in the queue too.
     pub(super) peeked: bool,
     /// Credentials of what was received; `None` until the first buffer.
@@ -247,4 +251,11 @@ pub struct Receiving {
     pub(super) stamped: bool,
     /// No control message goes with it: out-of-band bytes, the end of records, an interrupted read.
     pub(super) bare: bool,
+}
+
+impl Receiving {
+    /// Whether nothing was received yet, so that it is as good as a new one.
+    pub(crate) fn is_new(&self) -> bool {
+        self.progress == 0 && self.files.is_empty() && self.credentials.is_none()
+    }
 }

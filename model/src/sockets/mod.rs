@@ -56,8 +56,8 @@ use crate::profile::Profile;
 
 pub use alert::Alert;
 pub use call::{
-    Attachment, Caller, Cause, Destination, File, Ids, Incoming, Name, NameKey, Outgoing,
-    Receiving, SendTo, Sending, Stop, WaitReason, Waiting,
+    Attachment, Attachments, Caller, Cause, Destination, File, Ids, Incoming, Name, NameKey,
+    Outgoing, Receiving, SendTo, Sending, Stop, WaitReason, Waiting,
 };
 pub use control::{Install, Resolve, parse_control};
 use flight::Flight;

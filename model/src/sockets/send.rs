@@ -6,7 +6,7 @@ use super::buffer::{Buffer, NO_CREDENTIALS, Rider, Source};
 use super::call::{Caller, Cause, Outgoing, Parked, SendTo, Sending, Stop, Waiting};
 use super::memory::Size;
 use super::socket::{Shut, State, Switches};
-use super::{Attachment, Flow, Part, SocketKey, Sockets, Touch, WaitReason};
+use super::{Attachment, Attachments, Flow, Part, SocketKey, Sockets, Touch, WaitReason};
 use crate::profile::Planted;
 use crate::wait::Tickets;
 
@@ -18,7 +18,7 @@ struct Push {
     from: SocketKey,
     to: SocketKey,
     size: Size,
-    files: Vec<Attachment>,
+    files: Attachments,
     urgent: bool,
     /// Its charge stands with the sender already.
     is_charged: bool,
@@ -219,7 +219,12 @@ impl Sockets {
     }
 
     /// CMSG 4: a user has too much in flight already.
-    fn may_carry(&mut self, caller: &Caller<'_>, files: &[Attachment]) -> Result<(), Errno> {
+    #[inline]
+    pub(super) fn may_carry(
+        &mut self,
+        caller: &Caller<'_>,
+        files: &[Attachment],
+    ) -> Result<(), Errno> {
         let is_free = Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN;
         if files.is_empty() || caller.has(is_free) {
             return Ok(());

@@ -1,17 +1,20 @@
-//! The short way of the commonest calls: one buffer sent to a peer, one received, on a connected
-//! socket to which nothing unusual has happened, and the close of such a one.
+//! The short way of the commonest calls: one buffer sent to a peer, with a file or without, one
+//! received, on a connected socket to which nothing unusual has happened, and the close of such a
+//! one.
 //!
 //! A shortcut does what the general way (`send`, `receive`) would do, or, where anything at all is
-//! unusual, nothing: `None` leaves the call to the general way. It records neither touches nor
-//! flows; whoever wants those does not ask for it. A test drives two machines, one without
+//! unusual, nothing: `None` leaves the call to the general way. It records no flows, and not all
+//! touches; whoever wants those does not ask for it. A test drives two machines, one without
 //! shortcuts, through the same calls and compares everything that they hold.
 
 use afunix::SocketType;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, NO_CREDENTIALS, Rider};
+use super::call::{Attachment, Caller, Receiving};
 use super::send::DATAGRAM_RESERVE;
-use super::socket::{Shut, Socket, State};
+use super::socket::{Shut, Socket, State, Switches};
 use super::{SocketKey, Sockets};
+use crate::wait::Tickets;
 
 impl Socket {
     /// Nothing is pending, shut or asked for that a send or a receive would have to look at.
@@ -29,17 +32,22 @@ impl Socket {
     fn tells_nobody(&self) -> bool {
         self.waiters.is_none() && self.rare.is_none()
     }
-
-    #[inline(always)]
-    fn is_awaited(&self) -> bool {
-        self.waiters.as_ref().is_some_and(|waiters| !waiters.is_empty())
-    }
 }
 
 impl Sockets {
-    /// Sends `bytes` to the peer as one message buffer. Returns how many were sent.
+    /// Sends `bytes` to the peer as one message buffer, which carries a file of the caller's if
+    /// there is one. Returns how many were sent; then the file has one more reference in flight.
     #[inline(always)]
-    pub(crate) fn send_shortcut(&mut self, key: SocketKey, bytes: &[u8]) -> Option<usize> {
+    pub(crate) fn send_shortcut(
+        &mut self,
+        tickets: &mut Tickets,
+        key: SocketKey,
+        bytes: &[u8],
+        carried: Option<(&Caller<'_>, Attachment)>,
+    ) -> Option<usize> {
+        if let Some((caller, file)) = &carried {
+            self.may_carry(caller, std::slice::from_ref(file)).ok()?;
+        }
         let socket = self.table.get(key)?;
         if !socket.is_undisturbed() || socket.send_memory >= socket.send_buffer {
             return None;
@@ -65,48 +73,89 @@ impl Sockets {
             None => !peer.queue_is_full(),
         };
         let takes = has_room && peer.is_undisturbed() && peer.accepted && peer.rare.is_none();
-        if !takes || peer.is_awaited() || bytes.is_empty() {
+        let takes_files = carried.is_none() || peer.switches.contains(Switches::PASSRIGHTS);
+        if !takes || !takes_files || bytes.is_empty() {
             return None;
         }
-        peer.queue.push_plain(Buffer::new(key, bytes.len() as u32, charge), bytes);
+        let is_awaited = peer.waiters.is_some();
+        let buffer = Buffer::new(key, bytes.len() as u32, charge);
+        match carried {
+            None => peer.queue.push_one(buffer, bytes),
+            Some((caller, file)) => {
+                let (user, files) = (caller.uid.real, [file]);
+                let (credentials, stamp) = (NO_CREDENTIALS, None);
+                let rider = Rider { credentials, user, stamp, files: files.into() };
+                peer.queue.push_one(buffer.with(rider), bytes);
+                self.enter_flight(to, user, &files);
+            }
+        }
         self.table[key].send_memory += charge;
+        if is_awaited {
+            self.wake_readable(tickets, to);
+        }
         Some(bytes.len())
     }
 
     /// Receives the first message buffer, or of a stream a part of it, if that is all that there is
-    /// to be received. Returns how many bytes.
+    /// to be received. Returns how many bytes. What `receiving` gets is to be delivered; without
+    /// it, there is nothing but bytes.
     #[inline(always)]
-    pub(crate) fn receive_shortcut(&mut self, key: SocketKey, room: &mut [u8]) -> Option<usize> {
+    pub(crate) fn receive_shortcut(
+        &mut self,
+        tickets: &mut Tickets,
+        key: SocketKey,
+        room: &mut [u8],
+        receiving: Option<&mut Receiving>,
+    ) -> Option<usize> {
         let socket = self.table.get(key)?;
         let is_ready = socket.state == State::Established || !socket.is_connection();
         if !is_ready || !socket.is_undisturbed() || socket.peek_offset > 0 || room.is_empty() {
             return None;
         }
-        let first = socket.queue.get(0).filter(|first| first.is_plain())?;
+        let first = socket.queue.get(0)?;
         let (whole, from, charge) = (first.len as usize, first.from, first.charge);
         let count = whole.min(room.len());
+        let carries = receiving.is_some() && first.carries();
+        if !first.is_plain() && !carries {
+            return None;
+        }
+        // Cut messages are told of, as is their time; files go with the first part of a buffer.
+        if receiving.is_some() && (count < whole || socket.rare.is_some()) {
+            return None;
+        }
         if socket.kind == SocketType::Stream {
-            // A read goes on to the next buffer, or waits for more.
-            let is_satisfied = count >= socket.receive_low as usize && socket.queue.len() == 1;
+            // A read goes on to the next buffer, or waits for more, but never past files.
+            let is_last = count >= socket.receive_low as usize && socket.queue.len() == 1;
+            let is_satisfied = is_last || carries;
             if count < room.len() && !is_satisfied {
                 return None;
             }
-        } else if socket.is_awaited() {
+            if count < whole {
+                self.table[key].queue.read_one(&mut room[..count]);
+                return Some(count);
+            }
+        }
+        let has_waiters = socket.waiters.is_some();
+        let sender = self.table.get_mut(from)?;
+        if sender.alerts().is_some() {
             return None;
         }
-        let is_whole = count == whole || socket.kind != SocketType::Stream;
-        if is_whole {
-            let sender = self.table.get_mut(from)?;
-            if sender.dead || sender.is_awaited() || sender.alerts().is_some() {
-                return None;
-            }
+        let tells = sender.dead || sender.waiters.is_some();
+        if !tells {
             sender.send_memory -= charge;
         }
-        let queue = &mut self.table[key].queue;
-        if is_whole {
-            queue.pop_plain(&mut room[..count]);
-        } else {
-            queue.read_plain(&mut room[..count]);
+        if has_waiters && self.table[key].kind != SocketType::Stream {
+            self.wake_one_peer(tickets, key);
+        }
+        let mut buffer = self.table[key].queue.pop_one(&mut room[..count]);
+        if let Some(receiving) = receiving
+            && carries
+        {
+            receiving.files = buffer.take_files();
+            self.leave_flight(key, buffer.user(), &receiving.files);
+        }
+        if tells {
+            self.uncharge(tickets, from, charge);
         }
         Some(count)
     }

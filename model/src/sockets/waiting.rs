@@ -31,16 +31,6 @@ pub(super) struct Waiters {
     relays: Vec<SocketKey>,
 }
 
-impl Waiters {
-    /// Whether nobody is enrolled; void tickets may still stand where it is not.
-    #[inline(never)]
-    pub(super) fn is_empty(&self) -> bool {
-        let Waiters { readers, receivers, writers, others, memory, peers, relays } = self;
-        let queues = [readers, receivers, writers, others, memory, peers];
-        relays.is_empty() && queues.into_iter().all(WaitQueue::is_empty)
-    }
-}
-
 /// What the arrival of a message buffer brings.
 const READING: Readiness =
     Readiness::IN.union(Readiness::PRI).union(Readiness::RDNORM).union(Readiness::RDBAND);

@@ -127,22 +127,23 @@ fn perform(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) 
     let (socket, mut bytes) = (fd(number), vec![how; len]);
     let mut name = NameOut::nothing();
     let step = match what {
-        0..20 => {
+        0..12 => {
             let data = Segment::Bytes(&bytes);
             rig.step(tid, &mut Call::Write { fd: socket, data, progress: 0 }, resume)
         }
-        20..40 => {
+        12..26 => {
             let flags = [0, 0x40, 0x4000, 0x4040, 0x80, 1][usize::from(how) % 6];
             let flags = SendFlags::from_bits_retain(flags);
             let (data, name) = (Segment::Bytes(&bytes), RawName::Null { len: i32::from(how % 2) });
             let mut call = Call::Sendto { fd: socket, data, flags, name, progress: 0 };
             rig.step(tid, &mut call, resume)
         }
-        40..60 => {
+        26..40 => return send_message(rig, tid, act, resume),
+        40..52 => {
             let data = SegmentMut::Bytes(&mut bytes);
             rig.step(tid, &mut Call::Read { fd: socket, data, progress: 0 }, resume)
         }
-        60..80 => {
+        52..66 => {
             let flags = [0x40, 0x40, 0, 0x42, 0x41, 0x60, 0x140, 0x40][usize::from(how) % 8];
             let flags = RecvFlags::from_bits_retain(flags);
             if how & 0x30 == 0 {
@@ -152,39 +153,63 @@ fn perform(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) 
             let mut call = Call::Recvfrom { fd: socket, data, flags, name: &mut name, progress: 0 };
             rig.step(tid, &mut call, resume)
         }
+        66..80 => return receive_message(rig, tid, act, resume),
         _ => return disturb(rig, tid, act, resume),
     };
     (step, format!("{bytes:?} {name:?}"))
 }
 
+/// sendmsg, of bytes with nothing, with files, with credentials.
+fn send_message(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) {
+    let Act { number, len, how, .. } = act;
+    let (bytes, mut said) = (vec![how; len], Vec::new());
+    let files: [&[i32]; 5] = [&[0], &[number], &[], &[1, number], &[-1]];
+    let files = files[usize::from(how / 8) % files.len()];
+    let numbers: Vec<u8> = files.iter().flat_map(|number| number.to_ne_bytes()).collect();
+    if !files.is_empty() {
+        afunix::control::push_message(&mut said, SOL_SOCKET, 1, &numbers);
+    }
+    if how > 240 {
+        let credentials = afunix::Ucred { pid: 1, uid: 0, gid: 0 };
+        afunix::control::push_message(&mut said, SOL_SOCKET, 2, &credentials.to_bytes());
+    }
+    let halves = [Segment::Bytes(&bytes[..len / 2]), Segment::Bytes(&bytes[len / 2..])];
+    let data = if how % 8 == 7 { &halves } else { &[Segment::Bytes(&bytes)][..] };
+    let (name, control) = (RawName::NONE, control(&said));
+    let flags = [SendFlags::empty(), SendFlags::DONTWAIT, SendFlags::OOB][usize::from(how) % 3];
+    let mut call = Call::Sendmsg { fd: fd(number), name, data, control, flags, progress: 0 };
+    (rig.step(tid, &mut call, resume), String::new())
+}
+
+/// recvmsg, with more or less room for what comes beside the bytes.
+fn receive_message(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) {
+    let Act { number, len, how, .. } = act;
+    let (mut bytes, mut space) = (vec![0; len], [0; 64]);
+    let room = [64, 24, 20, 12, 0][usize::from(how) % 5];
+    let mut control = ControlOut::new(&mut space[..room]);
+    let (mut name, mut flags_out) = (NameOut::nothing(), RecvFlags::empty());
+    let flags = [0x40, 0x4000_0040, 0x40, 0x42, 0, 0x4000_0000][usize::from(how / 8) % 6];
+    let mut call = Call::Recvmsg {
+        fd: fd(number),
+        name: &mut name,
+        data: &mut [SegmentMut::Bytes(&mut bytes)],
+        control: &mut control,
+        flags: RecvFlags::from_bits_retain(flags),
+        flags_out: &mut flags_out,
+        progress: 0,
+    };
+    let step = rig.step(tid, &mut call, resume);
+    let written = control.len;
+    (step, format!("{bytes:?} {name:?} {flags_out:?} {:?}", &space[..written]))
+}
+
 /// A call after which the short way may be closed, or open again.
 fn disturb(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) {
     let Act { what, number, len, how } = act;
-    let (socket, mut bytes, mut space) = (fd(number), vec![how; len.min(100)], [0; 64]);
-    let mut control_out = ControlOut::new(&mut space);
-    let mut flags_out = RecvFlags::empty();
+    let socket = fd(number);
     let step = match what {
-        80..84 => {
-            let mut rights = Vec::new();
-            afunix::control::push_message(&mut rights, 1, 1, &number.to_ne_bytes());
-            let control = control(if how < 128 { &rights } else { &[] });
-            let (name, data) = (RawName::NONE, &[Segment::Bytes(&bytes)]);
-            let flags = SendFlags::DONTWAIT;
-            let mut call = Call::Sendmsg { fd: socket, name, data, control, flags, progress: 0 };
-            rig.step(tid, &mut call, resume)
-        }
-        84..88 => {
-            let mut call = Call::Recvmsg {
-                fd: socket,
-                name: &mut NameOut::nothing(),
-                data: &mut [SegmentMut::Bytes(&mut bytes)],
-                control: &mut control_out,
-                flags: RecvFlags::DONTWAIT,
-                flags_out: &mut flags_out,
-                progress: 0,
-            };
-            rig.step(tid, &mut call, resume)
-        }
+        // What was received, and once more the last of it.
+        80..88 => rig.step(tid, &mut Call::Close { fd: fd(number + SOCKETS.end - 3) }, resume),
         88..92 => {
             let mut polled = [PollFd::new(socket, Readiness::IN | Readiness::OUT)];
             if how % 2 == 0 {
@@ -200,6 +225,7 @@ fn disturb(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) 
                 (SO_SNDBUF, 2304..20_000),
                 (SO_PEEK_OFF, -1..3),
                 (SO_OOBINLINE, 0..2),
+                (SO_PASSRIGHTS, 0..2),
             ];
             let (option, range) = options[usize::from(how) % options.len()].clone();
             let value: i32 = range.start + len as i32 % (range.end - range.start);
@@ -224,8 +250,7 @@ fn disturb(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) 
             rig.step(tid, &mut Call::Fcntl { fd: socket, command }, resume)
         }
     };
-    let written = control_out.len;
-    (step, format!("{bytes:?} {flags_out:?} {:?}", &space[..written]))
+    (step, String::new())
 }
 
 #[test]
@@ -267,7 +292,7 @@ fn a_close_is_the_general_one_whatever_was_done_before() {
             (MAIN, act(92, one, 1)),
             (MAIN, act(92, other, 1)),
             (MAIN, act(99, other, 3)),
-            (MAIN, act(80, one, 0)),
+            (MAIN, act(26, one, 8)),
             (MAIN, act(97, other, 100)),
         ];
         for (tid, act_before) in before {

@@ -7,7 +7,8 @@ use afunix::{
 };
 use slotmap::SlotMap;
 
-use super::super::file::{FileId, Kind, OpenFile};
+use super::super::file::{FileId, OpenFile};
+use super::super::footprint::Touches;
 use super::super::process::{InCallState, Numbered, Process, Thread};
 use super::super::{Access, Cx, Flow, Machine, Object, Settled, Why};
 use super::{BUFFERS_MAX, caller, cause};
@@ -137,11 +138,11 @@ impl Machine {
             processes: &self.processes,
             threads: &self.threads,
             files: &mut self.files,
-            footprint: &mut self.footprint,
+            touches: Touches::new(self.tracked, &mut self.footprint),
         };
         parse_control(&self.profile, &caller, control, &mut table, sending)?;
         for attachment in &sending.files {
-            self.footprint.push((Object::References(FileId::of(attachment.file)), Access::Read));
+            self.touch(Object::References(FileId::of(attachment.file)), Access::Read);
         }
         Ok(())
     }
@@ -195,8 +196,14 @@ impl Machine {
         match result {
             Err(Stop::Wait(waiting)) => {
                 *progress = receiving.progress;
-                let state = InCallState::Receive(Box::new(receiving));
-                self.wait_at_socket(cx, file, &waiting, state)
+                let state = match receiving.is_new() {
+                    true => InCallState::None,
+                    false => InCallState::Receive(Box::new(receiving)),
+                };
+                let flow = self.wait_at_socket(cx, file, &waiting, state);
+                // It may have passed over an out-of-band byte that carried files (OOB 5).
+                self.settle();
+                flow
             }
             Err(Stop::Error(errno)) => {
                 let is_stream = self.sockets.kind(socket) == SocketType::Stream;
@@ -311,25 +318,21 @@ struct Table<'m> {
     processes: &'m Numbered<Process>,
     threads: &'m Numbered<Thread>,
     files: &'m mut SlotMap<FileId, OpenFile>,
-    footprint: &'m mut Vec<(Object, Access)>,
+    touches: Touches<'m>,
 }
 
 impl Resolve for Table<'_> {
     fn file(&mut self, fd: i32) -> Result<Attachment, Errno> {
-        self.footprint.push((Object::Descriptor(self.pid, fd), Access::Read));
+        self.touches.add(Object::Descriptor(self.pid, fd), Access::Read);
         let file = self.process.descriptors.get(fd)?.file;
         let state = &mut self.files[file];
         state.in_flight += 1;
-        let socket = match state.kind {
-            Kind::Socket(socket) => Some(socket),
-            _ => None,
-        };
-        Ok(Attachment { file: file.opaque(), socket })
+        Ok(Attachment { file: file.opaque(), socket: state.kind.socket() })
     }
 
     fn is_process(&mut self, pid: i32) -> bool {
-        let objects = [Object::Process(Pid(pid)), Object::Thread(Tid(pid))];
-        self.footprint.extend(objects.map(|object| (object, Access::Read)));
+        self.touches.add(Object::Process(Pid(pid)), Access::Read);
+        self.touches.add(Object::Thread(Tid(pid)), Access::Read);
         // CMSG 3: a thread id is a valid pid.
         self.processes.get(pid).is_some() || self.threads.get(pid).is_some()
     }

@@ -270,7 +270,7 @@ impl Machine {
 
 /// The calling process as sockets see it. Borrows the process table alone.
 #[inline]
-fn caller(processes: &Numbered<Process>, cx: Cx) -> Caller<'_> {
+pub(super) fn caller(processes: &Numbered<Process>, cx: Cx) -> Caller<'_> {
     let process = processes.get(cx.pid.0).expect("a thread that makes calls is in a process");
     Caller {
         pid: cx.pid.0,

@@ -9,6 +9,7 @@ use slotmap::SlotMap;
 
 use super::super::descriptors::Descriptor;
 use super::super::file::{FileId, Kind, OpenFile};
+use super::super::footprint::Touches;
 use super::super::process::{Numbered, Process};
 use super::super::{Access, Cx, Machine, Object};
 use crate::sockets::{Attachment, Install, SocketKey, Sockets, put};
@@ -32,22 +33,22 @@ pub(super) fn stat(pid: Pid) -> Stat {
 }
 
 /// Puts what a receive brings into the caller's descriptor table. Borrows what it needs alone.
-pub(super) struct Installer<'m> {
+pub(in crate::machine) struct Installer<'m> {
     pid: Pid,
     processes: &'m mut Numbered<Process>,
     files: &'m mut SlotMap<FileId, OpenFile>,
     next_file: &'m mut u64,
-    footprint: &'m mut Vec<(Object, Access)>,
+    touches: Touches<'m>,
 }
 
 impl Installer<'_> {
     /// The lowest free number for `file`; EMFILE.
     fn number(&mut self, file: FileId, cloexec: bool) -> Result<i32, Errno> {
-        self.footprint.push((Object::Numbers(self.pid), Access::Write));
+        self.touches.add(Object::Numbers(self.pid), Access::Write);
         let process = self.processes.get_mut(self.pid.0).expect("the caller is a process");
         let limit = process.limits.descriptors;
         let number = process.descriptors.insert(Descriptor { file, cloexec }, 0, limit)?;
-        self.footprint.push((Object::Descriptor(self.pid, number), Access::Write));
+        self.touches.add(Object::Descriptor(self.pid, number), Access::Write);
         self.files[file].references += 1;
         Ok(number)
     }
@@ -78,13 +79,13 @@ impl Install for Installer<'_> {
 
 impl Machine {
     /// The sockets, and what lends itself to installing files while they are used.
-    pub(super) fn installer(&mut self, cx: Cx) -> (&mut Sockets, Installer<'_>) {
+    pub(in crate::machine) fn installer(&mut self, cx: Cx) -> (&mut Sockets, Installer<'_>) {
         let installer = Installer {
             pid: cx.pid,
             processes: &mut self.processes,
             files: &mut self.files,
             next_file: &mut self.next_file,
-            footprint: &mut self.footprint,
+            touches: Touches::new(self.tracked, &mut self.footprint),
         };
         (&mut self.sockets, installer)
     }

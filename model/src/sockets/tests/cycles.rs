@@ -107,7 +107,7 @@ fn cmsg_4_a_user_may_not_have_much_more_in_flight_than_open() {
     let (one, two) = world.pair(SocketType::Stream);
     let limited = Caller { descriptor_limit: 20, ..USER };
     let send = |world: &mut World| {
-        let mut sending = Sending { files: vec![plain_file(1)], ..Sending::default() };
+        let mut sending = Sending { files: [plain_file(1)].into(), ..Sending::default() };
         let data = [Segment::Bytes(b"f")];
         let to = SendTo::Peer;
         let out = Outgoing { data: &data, to, flags: SendFlags::empty(), nonblocking: true };

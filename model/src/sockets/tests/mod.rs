@@ -98,7 +98,7 @@ impl World {
         files: &[Attachment],
         flags: SendFlags,
     ) -> Result<usize, Errno> {
-        let mut sending = Sending { files: files.to_vec(), ..Sending::default() };
+        let mut sending = Sending { files: files.into(), ..Sending::default() };
         let flags = flags | SendFlags::DONTWAIT;
         self.try_send(key, data, flags, &mut sending, Cause::Run).map_err(error)
     }
@@ -131,7 +131,7 @@ impl World {
         let count =
             self.try_receive(key, &mut data, flags, &mut receiving, Cause::Run).map_err(error)?;
         data.truncate(count);
-        Ok((data, std::mem::take(&mut receiving.files)))
+        Ok((data, receiving.files.to_vec()))
     }
 
     /// A receive that does not wait: the bytes, as text.
