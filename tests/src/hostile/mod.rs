@@ -18,6 +18,19 @@ use afunix::{
 pub use dice::Dice;
 pub use world::World;
 
+/// What a fuzzer's bytes say, [`Dice::BYTES`] to an act, on a new machine.
+///
+/// # Panics
+/// If the model does, or an invariant is broken.
+pub fn run(bytes: &[u8]) {
+    let mut world = World::new();
+    for act in bytes.chunks(Dice::BYTES) {
+        if !world.act(Dice::of_bytes(act)) {
+            break;
+        }
+    }
+}
+
 /// Builds one call and hands it over.
 pub fn with<R>(dice: &mut Dice, then: impl FnOnce(&mut Call<'_, '_>) -> R) -> R {
     match dice.below(16) {
