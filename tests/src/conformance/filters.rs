@@ -341,7 +341,7 @@ fn filters_take_option_memory<H: Host>(h: &H) {
     assert_eq!(takes(&[PASS]), 136);
     assert_eq!(takes(&[(0x16, 0, 0, 0)]), 128);
     let first_load = 32;
-    let costs: [(Op, u32); 26] = [
+    let costs: [(Op, u32); 27] = [
         ((0x20, 0, 0, 0), 104 + first_load),
         ((0x28, 0, 0, 6), 112 + first_load),
         ((0x30, 0, 0, 0), 96 + first_load),
@@ -362,6 +362,7 @@ fn filters_take_option_memory<H: Host>(h: &H) {
         ((0x9c, 0, 0, 0), 40),
         ((0x34, 0, 0, 3), 8),
         ((0x05, 0, 0, 0), 8),
+        ((0x05, 1, 1, 0), 8),
         ((0x02, 0, 0, 0), 8),
         ((0x07, 0, 0, 0), 8),
         ((0x16, 0, 0, 0), 8),

@@ -11,6 +11,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "MEM 2" head_sizes,
         "MEM 3" large_messages,
         "MEM 4" too_long,
+        root "MEM 4" no_memory_is_so_large,
         "MEM 5" stream_chunks,
         "MEM 5" size_stays_while_it_waits,
         "MEM 6" overshoot,
@@ -83,6 +84,17 @@ fn too_long<H: Host>(h: &H) {
         assert_eq!(send(h, a, &vec![0; 212_992 - 31], DONTWAIT), Err(Errno::MSGSIZE));
         assert_eq!(send(h, a, &vec![0; 212_992 - 32], DONTWAIT), Ok(212_960));
         assert_eq!(recv_count(h, b, 1, TRUNC), Ok(212_960));
+    }
+}
+
+fn no_memory_is_so_large<H: Host>(h: &H) {
+    for kind in [DGRAM, SEQPACKET] {
+        let (a, b) = pair(h, kind);
+        set_int(h, a, SO_SNDBUFFORCE, i32::MAX).unwrap();
+        assert_eq!(send(h, a, &vec![0; 4_263_617], 0), Err(Errno::NOBUFS));
+        assert_eq!(send(h, a, &vec![0; 4_263_616], 0), Ok(4_263_616));
+        assert_eq!(outq(h, a), Ok(4_264_192));
+        assert_eq!(recv_count(h, b, 1, TRUNC), Ok(4_263_616));
     }
 }
 
