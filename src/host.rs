@@ -88,6 +88,13 @@ pub trait Host: Backend + Clone + Send + Sync + 'static {
     /// simulation drawn from the tape.
     fn random(&self, below: u64) -> u64;
 
+    /// Which of `n` tasks that can go on is next, by its place among them: 0, the one that has
+    /// waited longest; in a simulation drawn from the tape.
+    fn pick(&self, n: usize) -> usize {
+        let _ = n;
+        0
+    }
+
     /// Writes a line to the scenario's output: standard output, or the simulation's record.
     fn print(&self, line: &str);
 

@@ -37,6 +37,7 @@ mod readiness;
 pub mod signal;
 pub mod snapshot;
 pub mod sync;
+pub mod task;
 pub mod trace;
 
 pub use address::{ADDRESS_MAX, AF_UNIX, AF_UNSPEC, Address, NameOut, NameWant, PATH_MAX, RawName};

@@ -80,6 +80,9 @@ pub(crate) struct ExploreArgs {
     #[arg(long, default_value_t = default_jobs())]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) jobs: u32,
+    /// How simulated threads run; the result is the same, `os` is slower
+    #[arg(long, value_enum, default_value_t = SimThreads::Coroutines)]
+    pub(crate) threads: SimThreads,
     /// Where a failure's tape, ladder and graph are written
     #[arg(long, default_value = "afunix-out")]
     pub(crate) out: PathBuf,
@@ -89,6 +92,14 @@ pub(crate) struct ExploreArgs {
     /// Arguments of the scenario
     #[arg(last = true)]
     pub(crate) args: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SimThreads {
+    /// As coroutines on one thread
+    Coroutines,
+    /// As threads of the system, one at a time: for code that keeps something in thread-locals
+    Os,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,6 +134,9 @@ pub(crate) enum Faults {
 pub(crate) struct ReplayArgs {
     /// The tape that `explore` wrote
     pub(crate) tape: PathBuf,
+    /// How simulated threads run; the result is the same
+    #[arg(long, value_enum, default_value_t = SimThreads::Coroutines)]
+    pub(crate) threads: SimThreads,
     /// Stops after so many steps and shows the sockets as they are then
     #[arg(long)]
     pub(crate) until: Option<u64>,

@@ -10,7 +10,7 @@ use afunix_sim::{
 };
 use serde_json::{Value, json};
 
-use crate::args::{ExploreArgs, Faults, Strategy};
+use crate::args::{ExploreArgs, Faults, SimThreads, Strategy};
 use crate::output::{FINDING, FINE, Problem, print, write_file};
 use crate::progress::{Progress, stop_flag};
 use crate::replay::{application, is_wrong_use, machine};
@@ -78,6 +78,7 @@ fn search(args: &ExploreArgs, scenario: &Scenario) -> Result<Campaign, Problem> 
             Some(Faults::Posix) => afunix_sim::Faults::Posix,
             None | Some(Faults::Portfolio) => afunix_sim::Faults::Portfolio,
         },
+        os_threads: args.threads == SimThreads::Os,
         machine: Some(machine(&args.args)?),
         ..RunOptions::default()
     };

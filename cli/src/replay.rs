@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use afunix::Exit;
 use afunix_model::{Machine, Profile};
-use afunix_sim::{App, Choices, Failure, Faults, Outcome, RunOptions, Tape, app, explain};
+use afunix_sim::{
+    Alignment, App, Choices, Failure, FailureKind, Faults, Outcome, RunOptions, Tape, app, explain,
+};
 
-use crate::args::{PlayArgs, ReplayArgs};
+use crate::args::{PlayArgs, ReplayArgs, SimThreads};
 use crate::explore::passing;
 use crate::output::{FINDING, FINE, Problem, print, write_file};
 use crate::play::load_arguments;
@@ -26,9 +28,16 @@ pub(crate) fn run(args: &ReplayArgs, scenarios: &[Scenario]) -> Result<bool, Pro
         .map_err(|problem| Problem::usage(format!("{shown}: {}", problem.text)))?;
     // A tape may come from anybody: what is loaded is what the command line names, not the tape.
     let given = if args.args.is_empty() { &tape.args } else { &args.args };
-    let options = RunOptions { machine: Some(machine(&args.args)?), ..RunOptions::default() };
+    let options = RunOptions {
+        os_threads: args.threads == SimThreads::Os,
+        machine: Some(machine(&args.args)?),
+        ..RunOptions::default()
+    };
     let report = afunix_sim::replay(&application(scenario, given), &options, &tape, args.until);
     print(&report::replay(&report, args.until))?;
+    if args.until.is_none() && report.failure().is_some_and(|it| it.kind == FailureKind::Diverged) {
+        return aligned(&application(scenario, given), &options, &tape, args);
+    }
     let failed = |ending| report.failure().map(|_| args.tape.with_extension(ending));
     if let Some(path) = args.trace.clone().or_else(|| failed("trace.jsonl")) {
         write_file(&path, &crate::trace::of_report(scenario.name, &report))?;
@@ -41,6 +50,35 @@ pub(crate) fn run(args: &ReplayArgs, scenarios: &[Scenario]) -> Result<bool, Pro
         eprintln!("look at it: {}", path.display());
     }
     Ok(if report.failure().is_some() { FINDING } else { FINE })
+}
+
+/// The program was changed since: how far the tape still fits, and what it shows now.
+fn aligned(
+    app: &App,
+    options: &RunOptions,
+    tape: &Tape,
+    args: &ReplayArgs,
+) -> Result<bool, Problem> {
+    let (report, alignment) = afunix_sim::realign(app, options, tape);
+    let Alignment { aligned, put_in, left_out } = alignment;
+    print(&format!(
+        "\naligned with the program as it is now: {aligned} steps found again, {put_in} new, \
+         {left_out} gone\n"
+    ))?;
+    let same = report.failure().map(|it| &it.signature) == tape.failure.as_ref();
+    print(match report.failure() {
+        None => "it passes: the failure of the tape does not show any more\n",
+        Some(_) if same => "the failure of the tape is still there:\n",
+        Some(_) => "it fails in another way:\n",
+    })?;
+    if report.failure().is_none() {
+        return Ok(FINE);
+    }
+    print(&explain::failure(&report))?;
+    let path = args.tape.with_extension("aligned.tape");
+    write_file(&path, report.tape.to_text().as_bytes())?;
+    print(&format!("its tape: {}\n", path.display()))?;
+    Ok(FINDING)
 }
 
 /// One simulated run without faults, its output on standard output.

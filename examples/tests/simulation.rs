@@ -143,3 +143,32 @@ fn a_search_finds_the_deadlock() {
     let found = campaign.failure.expect("a deadlock");
     assert_eq!(found.failure.kind, FailureKind::Deadlock, "{:?}", found.failure);
 }
+
+/// The names of all scenarios.
+fn names() -> Vec<&'static str> {
+    struct Names(Vec<&'static str>);
+    impl Visit for Names {
+        fn visit<A: Application + 'static>(&mut self) {
+            self.0.push(A::NAME);
+        }
+    }
+    let mut names = Names(Vec::new());
+    afunix_examples::each(&mut names);
+    names.0
+}
+
+#[test]
+fn runs_on_os_threads_are_the_same() {
+    for name in names() {
+        let app = scenario(name);
+        for seed in 0..4 {
+            let options = RunOptions { record: true, ..RunOptions::default() };
+            let one = run(&app, &options, Choices::Seed(seed));
+            let os_threads = RunOptions { os_threads: true, ..options };
+            let other = run(&app, &os_threads, Choices::Seed(seed));
+            assert_eq!(one.trace, other.trace, "{name}, seed {seed}");
+            assert_eq!(one.tape.to_text(), other.tape.to_text(), "{name}, seed {seed}");
+            assert_eq!(one.events, other.events, "{name}, seed {seed}");
+        }
+    }
+}

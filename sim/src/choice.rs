@@ -4,6 +4,7 @@
 //! that says what it decides. Where `n` is 1 nothing is drawn. A [`Strategy`] makes the choices;
 //! the [`Chooser`] writes them down, and what is written down is the tape.
 
+use crate::align::{Aligned, Alignment};
 use crate::search::Search;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
@@ -23,12 +24,21 @@ pub enum Label {
     Profile,
     /// A choice of a user's rule.
     Rule,
+    /// Which task of an executor goes on: 0 is the one that has waited longest.
+    Task,
 }
 
 impl Label {
     /// All of them.
-    pub const ALL: [Label; 6] =
-        [Label::Thread, Label::Fault, Label::Amount, Label::Random, Label::Profile, Label::Rule];
+    pub const ALL: [Label; 7] = [
+        Label::Thread,
+        Label::Fault,
+        Label::Amount,
+        Label::Random,
+        Label::Profile,
+        Label::Rule,
+        Label::Task,
+    ];
 
     /// The letter that tapes use.
     pub const fn letter(self) -> char {
@@ -39,6 +49,7 @@ impl Label {
             Label::Random => 'r',
             Label::Profile => 'p',
             Label::Rule => 'u',
+            Label::Task => 'k',
         }
     }
 
@@ -51,6 +62,7 @@ impl Label {
             Label::Random => "random",
             Label::Profile => "profile",
             Label::Rule => "rule",
+            Label::Task => "task",
         }
     }
 }
@@ -210,6 +222,8 @@ pub(crate) enum Source {
     Replay(Replay),
     /// Exhaustive search: it is told what each step touches.
     Search(Box<Search>),
+    /// A tape of a program that has changed.
+    Aligned(Box<Aligned>),
     Other(Box<dyn Strategy>),
 }
 
@@ -239,7 +253,8 @@ impl Chooser {
         let value = match &mut self.source {
             Source::Random(random) => random.choose(n, label),
             Source::Replay(replay) => replay.next(n, label),
-            Source::Search(search) => search.draw(),
+            Source::Search(search) => search.draw(n, label),
+            Source::Aligned(aligned) => aligned.choose(n, label),
             Source::Other(strategy) => strategy.choose(n, label),
         };
         debug_assert!(value < n, "a choice is below its bound");
@@ -257,7 +272,8 @@ impl Chooser {
             _ if odds == 1 => true,
             Source::Random(random) => random.chance(odds, label),
             Source::Replay(replay) => replay.next(2, label) != 0,
-            Source::Search(search) => search.draw() != 0,
+            Source::Search(search) => search.draw(2, label) != 0,
+            Source::Aligned(aligned) => aligned.choose(2, label) != 0,
             Source::Other(strategy) => strategy.chance(odds, label),
         };
         if odds != 1 {
@@ -266,9 +282,15 @@ impl Chooser {
         value
     }
 
-    /// The thread that goes on, as an index into `runnable`, which is not empty.
+    /// The thread that goes on, as an index into `runnable`, which is not empty; `name` tells the
+    /// name of each.
     #[inline]
-    pub(crate) fn thread(&mut self, runnable: &[u32], first_ran_last: bool) -> usize {
+    pub(crate) fn thread<'a>(
+        &mut self,
+        runnable: &[u32],
+        first_ran_last: bool,
+        name: impl Fn(u32) -> &'a str,
+    ) -> usize {
         let n = runnable.len() as u32;
         if n <= 1 {
             if let Source::Other(strategy) = &mut self.source {
@@ -280,6 +302,7 @@ impl Chooser {
             Source::Random(random) => random.thread(runnable, first_ran_last),
             Source::Replay(replay) => replay.next(n, Label::Thread),
             Source::Search(_) => unreachable!("a search is asked by `Chooser::search_thread`"),
+            Source::Aligned(aligned) => aligned.thread(runnable, name) as u32,
             Source::Other(strategy) => strategy.thread(runnable, first_ran_last).min(n - 1),
         };
         self.made.push(Choice { label: Label::Thread, n, value });
@@ -314,6 +337,21 @@ impl Chooser {
     pub(crate) fn take_search(&mut self) -> Option<Box<Search>> {
         match std::mem::replace(&mut self.source, Source::Random(Random::new(0))) {
             Source::Search(search) => Some(search),
+            _ => None,
+        }
+    }
+
+    /// A thread makes a step, for a tape that is aligned with the run.
+    pub(crate) fn aligned_step(&mut self, thread: &str, call: &str) {
+        if let Source::Aligned(aligned) = &mut self.source {
+            aligned.step(thread, call);
+        }
+    }
+
+    /// How well the run followed the tape that was aligned with it.
+    pub(crate) fn alignment(&self) -> Option<Alignment> {
+        match &self.source {
+            Source::Aligned(aligned) => Some(aligned.result()),
             _ => None,
         }
     }

@@ -11,6 +11,9 @@ use std::ptr;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine as Raw, CoroutineResult, Yielder};
 
+use crate::os_thread::{self, OsThread};
+use crate::world::Body;
+
 /// Bytes of a stack. Pages that are never touched cost nothing; below lies a guard page.
 const STACK_SIZE: usize = 1 << 20;
 
@@ -32,18 +35,24 @@ thread_local! {
     static POOL: RefCell<Vec<DefaultStack>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A coroutine that has not ended.
-pub(crate) struct Coroutine {
-    raw: Raw<Command, (), (), DefaultStack>,
+/// A simulated thread that has begun and not ended.
+pub(crate) enum Coroutine {
+    /// On a stack of its own.
+    Stack(Raw<Command, (), (), DefaultStack>),
+    /// On an OS thread of its own.
+    Thread(OsThread),
 }
 
 impl Coroutine {
-    /// A coroutine that will run `body` when it is first resumed. `body` must not unwind out of
-    /// itself.
+    /// One that will run `body` when it is first resumed, on an OS thread of its own if
+    /// `os_thread`. `body` must not unwind out of itself.
     ///
     /// # Panics
-    /// If the system has no memory for another stack.
-    pub(crate) fn new(body: Box<dyn FnOnce()>) -> Self {
+    /// If the system has no memory for another stack, or refuses another thread.
+    pub(crate) fn new(body: Body, os_thread: bool) -> Self {
+        if os_thread {
+            return Coroutine::Thread(OsThread::new(body));
+        }
         let stack = POOL.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
             DefaultStack::new(STACK_SIZE).expect("memory for the stack of a simulated thread")
         });
@@ -51,17 +60,22 @@ impl Coroutine {
             CURRENT.set(yielder);
             body();
         });
-        Coroutine { raw }
+        Coroutine::Stack(raw)
     }
 
     /// Runs it until it suspends itself or ends; hands it back if it has not ended.
-    pub(crate) fn resume(mut self, command: Command) -> Option<Coroutine> {
-        let result = self.raw.resume(command);
+    #[inline]
+    pub(crate) fn resume(self, command: Command) -> Option<Coroutine> {
+        let mut raw = match self {
+            Coroutine::Stack(raw) => raw,
+            Coroutine::Thread(thread) => return thread.resume(command).map(Coroutine::Thread),
+        };
+        let result = raw.resume(command);
         CURRENT.set(ptr::null());
         match result {
-            CoroutineResult::Yield(()) => Some(self),
+            CoroutineResult::Yield(()) => Some(Coroutine::Stack(raw)),
             CoroutineResult::Return(()) => {
-                let stack = self.raw.into_stack();
+                let stack = raw.into_stack();
                 POOL.with_borrow_mut(|pool| {
                     if pool.len() < POOL_MAX {
                         pool.push(stack);
@@ -78,18 +92,20 @@ impl Coroutine {
     }
 }
 
-/// Whether a coroutine runs on this OS thread.
+/// Whether a simulated thread runs on this OS thread.
 pub(crate) fn is_inside() -> bool {
-    !CURRENT.get().is_null()
+    !CURRENT.get().is_null() || os_thread::is_inside()
 }
 
-/// Suspends the running coroutine until the run loop resumes it.
+/// Suspends the running thread until the run loop resumes it.
 ///
 /// # Panics
-/// If no coroutine runs.
+/// If no simulated thread runs.
 pub(crate) fn suspend() -> Command {
     let current = CURRENT.get();
-    assert!(!current.is_null(), "only a simulated thread can wait in a simulation");
+    if current.is_null() {
+        return os_thread::suspend();
+    }
     // SAFETY: `CURRENT` is set by the coroutine that runs, at its start and after each suspension,
     // and made null when control is back in the run loop. So it points to the yielder of the
     // coroutine on whose stack we are, which lives until its body ends.

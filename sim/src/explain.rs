@@ -37,6 +37,9 @@ pub fn failure(report: &Report) -> String {
             for wait in &failure.waits {
                 let _ = writeln!(text, "  {}", escape(wait));
             }
+            if let Some(cycle) = &failure.cycle_text {
+                let _ = writeln!(text, "  cycle: {}", escape(cycle));
+            }
         }
     }
     text.push_str(&printed(report));

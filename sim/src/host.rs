@@ -16,6 +16,7 @@ use crate::arbiter::SimArbiter;
 use crate::checks::Check;
 use crate::choice::{Label, wide};
 use crate::coroutine::{self, Command, suspend};
+use crate::counts::mix;
 use crate::inherited::take_over;
 use crate::panics::{self, Killed};
 use crate::property::{Holds, Modality};
@@ -344,6 +345,17 @@ impl Host for Sim {
         self.act(|world| wide(below, |n| world.chooser.choose(n, Label::Random)))
     }
 
+    fn pick(&self, n: usize) -> usize {
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        let pick = |world: &mut World| {
+            let index = world.chooser.choose(n, Label::Task);
+            // The order of tasks is part of the schedule, as that of threads is.
+            world.counts.schedule = mix(world.counts.schedule, u64::from(index) << 32);
+            index as usize
+        };
+        self.act(pick)
+    }
+
     fn print(&self, line: &str) {
         self.act(|world| world.print(line));
     }
@@ -405,7 +417,7 @@ fn keep<T>(place: &Outcome<T>, value: Result<T, Panicked>) {
 }
 
 /// The first process's body, or a child's: its status is what it returns.
-pub(crate) fn process_body(sim: Sim, body: impl Fn(&Sim) -> i32 + 'static) -> world::Body {
+pub(crate) fn process_body(sim: Sim, body: impl Fn(&Sim) -> i32 + Send + 'static) -> world::Body {
     Box::new(move || {
         let ended = match catch_unwind(AssertUnwindSafe(move || body(&sim))) {
             Ok(status) => Ended::Returned(status),

@@ -29,6 +29,7 @@
 //! lock: use the locks of [`afunix::sync`]. Code that asks the clock, the environment or a hasher
 //! with a random seed is not deterministic: [`explore`] finds that out by making runs twice.
 
+mod align;
 mod arbiter;
 mod checks;
 mod choice;
@@ -41,6 +42,7 @@ mod faults;
 mod host;
 mod inherited;
 mod options;
+mod os_thread;
 mod panics;
 mod property;
 mod record;
@@ -56,6 +58,7 @@ mod watchdog;
 mod world;
 
 pub use afunix_sim_macros::test;
+pub use align::Alignment;
 pub use arbiter::SimArbiter;
 pub use checks::Check;
 pub use choice::{Choice, Label, Random, Strategy};
@@ -69,7 +72,7 @@ pub use host::Sim;
 pub use options::RunOptions;
 pub use property::{Modality, Now};
 pub use report::{Failure, FailureKind, Outcome, Report};
-pub use run::{App, Choices, app, replay, run};
+pub use run::{App, Choices, app, realign, replay, run};
 pub use shrink::{Shrunk, shrink};
 pub use strategy::Plan;
 pub use tape::{Mark, Tape, TapeError};

@@ -23,6 +23,9 @@ pub struct RunOptions {
     /// Whether a process whose main thread panics, or a panic that nobody joins, is a failure. Else
     /// such a process only exits with status 101.
     pub panics_fail: bool,
+    /// Whether each simulated thread is an OS thread of its own, for code that keeps something in
+    /// thread-locals across calls. The runs are the same, some twenty times slower.
+    pub os_threads: bool,
     /// Keeps what happens, for pictures. Costs much: for one run.
     pub record: bool,
     /// Rules of the user; the first that does not let a call pass decides. They run inside a step
@@ -52,6 +55,7 @@ impl Default for RunOptions {
             most_steps: 1_000_000,
             steps_take_time: true,
             panics_fail: true,
+            os_threads: false,
             record: false,
             rules: Vec::new(),
             machine: None,
@@ -67,6 +71,7 @@ impl fmt::Debug for RunOptions {
             .field("most_steps", &self.most_steps)
             .field("steps_take_time", &self.steps_take_time)
             .field("panics_fail", &self.panics_fail)
+            .field("os_threads", &self.os_threads)
             .field("record", &self.record)
             .field("rules", &self.rules.len())
             .field("machine", &self.machine.is_some())

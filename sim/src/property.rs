@@ -40,7 +40,7 @@ impl Modality {
 }
 
 /// What a property looks at.
-pub(crate) type Holds = Box<dyn Fn(&Now<'_>) -> bool>;
+pub(crate) type Holds = Box<dyn Fn(&Now<'_>) -> bool + Send>;
 
 /// A property of the run under way.
 pub(crate) struct Property {

@@ -1,11 +1,14 @@
 //! The record of one run: its events, and a mark per step by which tapes are compared.
 
+use std::fmt::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use afunix::snapshot::{FileKind, Snapshot, Wait};
 use afunix::trace::{Event, EventKind};
 use afunix::{Pid, Tid};
 
+use crate::counts::mix;
 use crate::critical::Turn;
 use crate::report::{Failure, FailureKind};
 use crate::tape::Mark;
@@ -80,15 +83,25 @@ impl World {
     }
 
     /// Marks a step, and compares it with the tape that is replayed.
-    pub(crate) fn mark(&mut self, slot: u32, call: &'static str) {
+    pub(crate) fn mark(&mut self, slot: u32, call: &str) {
         self.look();
+        if self.record.is_none() {
+            return;
+        }
+        let state = self.state_hash();
         let Some(record) = &mut self.record else { return };
         let at = record.marks.len();
-        let mark = Mark { thread: self.threads[slot as usize].name.clone(), call: call.to_owned() };
+        let mark = Mark {
+            thread: self.threads[slot as usize].name.clone(),
+            call: call.to_owned(),
+            choices: u32::try_from(self.chooser.made().len()).unwrap_or(u32::MAX),
+            state,
+        };
+        self.chooser.aligned_step(&mark.thread, call);
         let expected = record.expected.as_ref().and_then(|expected| expected.get(at));
-        let misfit = expected.filter(|expected| **expected != mark).map(|expected| {
-            format!("first divergence at step {at}: expected {expected}, got {mark}")
-        });
+        let misfit = expected
+            .and_then(|expected| mark.differs_from(expected))
+            .map(|how| format!("first divergence at step {at}: {how}"));
         record.marks.push(mark);
         let stops = record.until.is_some_and(|until| record.marks.len() as u64 > until);
         if self.end.is_some() {
@@ -122,6 +135,18 @@ impl World {
             });
             record.thinned += 1;
         }
+    }
+
+    /// A hash of the machine's state, of all but the time: a program that was changed a little
+    /// comes back to the same state, though later.
+    fn state_hash(&self) -> u32 {
+        let mut snapshot = self.machine.snapshot(Duration::ZERO);
+        let threads = snapshot.processes.iter_mut().flat_map(|process| &mut process.threads);
+        threads.for_each(|thread| thread.wait = None);
+        let mut hash = Hash(0);
+        // It takes whatever is written.
+        let _ = write!(hash, "{snapshot:?}");
+        (hash.0 >> 32) as u32
     }
 
     /// The socket that a descriptor of a process stands for. Slow: for records.
@@ -160,6 +185,16 @@ impl World {
         let thread = &self.threads[slot as usize];
         let same = self.threads.iter().filter(|other| other.name == thread.name).count();
         if same > 1 { format!("{} ({})", thread.name, thread.tid) } else { thread.name.clone() }
+    }
+}
+
+/// A hash of what is written to it.
+struct Hash(u64);
+
+impl fmt::Write for Hash {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = text.bytes().fold(self.0, |hash, byte| mix(hash, u64::from(byte)));
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use afunix::Pid;
 use afunix::snapshot::Snapshot;
 
+use crate::align::{Aligned, Alignment};
 use crate::choice::{Random, Replay, Source, Strategy};
 use crate::coroutine::{self, Command, Coroutine};
 use crate::host::{Sim, process_body};
@@ -42,6 +43,7 @@ pub(crate) struct Runner {
     /// Here between runs.
     world: Option<Box<World>>,
     threads: Vec<Option<Coroutine>>,
+    os_threads: bool,
 }
 
 /// What is to be done next.
@@ -57,7 +59,8 @@ enum Next {
 impl Runner {
     pub(crate) fn new(options: Arc<RunOptions>) -> Runner {
         panics::install_hook();
-        Runner { world: Some(World::new(options)), threads: Vec::new() }
+        let os_threads = options.os_threads;
+        Runner { world: Some(World::new(options)), threads: Vec::new(), os_threads }
     }
 
     /// Makes a run. What it counted can be read from [`Runner::world`] until the next one.
@@ -104,7 +107,9 @@ impl Runner {
                     let thread = thread.expect("a thread that can go on has a coroutine");
                     self.resume(slot, thread);
                 }
-                Next::Resume(slot, Some(body)) => self.resume(slot, Coroutine::new(body)),
+                Next::Resume(slot, Some(body)) => {
+                    self.resume(slot, Coroutine::new(body, self.os_threads));
+                }
                 Next::Reap(slot, body) => {
                     // What it has not begun with is dropped here: its descriptors are gone.
                     drop(body);
@@ -200,10 +205,22 @@ pub fn replay(app: &App, options: &RunOptions, tape: &Tape, until: Option<u64>) 
     let record = Record::following(tape.marks.clone().into(), until);
     let source = Source::Replay(Replay::new(tape.choices.clone()));
     let mut report = report(app, &tape.options(options), source, Some(record));
-    report.tape.scenario.clone_from(&tape.scenario);
-    report.tape.args.clone_from(&tape.args);
-    report.tape.seed = tape.seed;
+    report.tape.keep_head(tape);
     report
+}
+
+/// Makes the run of a tape of a program that was changed since: each step that the tape knows gets
+/// the turn, and the choices, that the tape has for it. The report's tape is one of the program as
+/// it is now.
+pub fn realign(app: &App, options: &RunOptions, tape: &Tape) -> (Report, Alignment) {
+    let mut runner = Runner::new(Arc::new(tape.options(options)));
+    let source = Source::Aligned(Box::new(Aligned::new(tape)));
+    let record = Some(Record::default());
+    let (outcome, snapshot) = runner.run_and_look(app, source, record, World::snapshot);
+    let alignment = runner.world().chooser.alignment().unwrap_or_default();
+    let mut report = make_report(outcome, snapshot, runner.world());
+    report.tape.keep_head(tape);
+    (report, alignment)
 }
 
 fn report(app: &App, options: &RunOptions, source: Source, record: Option<Record>) -> Report {

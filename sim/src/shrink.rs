@@ -78,7 +78,7 @@ fn cost(choices: &[Choice], steps: u64) -> Cost {
         values += u64::from(choice.value);
         score += match choice.label {
             Label::Fault | Label::Rule => 20,
-            Label::Thread => 4,
+            Label::Thread | Label::Task => 4,
             Label::Amount | Label::Random | Label::Profile => 1,
         };
     }

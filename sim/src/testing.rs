@@ -140,24 +140,24 @@ impl Test {
 
     /// Has a rule judge every call before it is made, until it is [lifted](RuleHandle::lift). It
     /// runs inside of a step, and must not use the simulation.
-    pub fn rule(&self, rule: impl Fn(&Attempt<'_>) -> Verdict + 'static) -> RuleHandle {
+    pub fn rule(&self, rule: impl Fn(&Attempt<'_>) -> Verdict + Send + 'static) -> RuleHandle {
         RuleHandle { sim: self.sim, id: self.sim.add_rule(Box::new(rule)) }
     }
 
     /// What has to hold after every step.
-    pub fn always(&self, name: &str, holds: impl Fn(&Now<'_>) -> bool + 'static) {
+    pub fn always(&self, name: &str, holds: impl Fn(&Now<'_>) -> bool + Send + 'static) {
         self.sim.add_property(Modality::Always, name, Box::new(holds));
     }
 
     /// What has to hold after some step of some run: else the campaign fails, for it has not tried
     /// what it was made for.
-    pub fn sometimes(&self, name: &str, holds: impl Fn(&Now<'_>) -> bool + 'static) {
+    pub fn sometimes(&self, name: &str, holds: impl Fn(&Now<'_>) -> bool + Send + 'static) {
         self.sim.add_property(Modality::Sometimes, name, Box::new(holds));
     }
 
     /// What has to hold after some step of each run. After 20,000 steps there are no more faults,
     /// and the thread that ran least goes first: a run that goes on has every chance to get there.
-    pub fn eventually(&self, name: &str, holds: impl Fn(&Now<'_>) -> bool + 'static) {
+    pub fn eventually(&self, name: &str, holds: impl Fn(&Now<'_>) -> bool + Send + 'static) {
         self.sim.add_property(Modality::Eventually, name, Box::new(holds));
     }
 

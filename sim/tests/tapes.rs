@@ -45,23 +45,23 @@ fn a_tape_survives_its_file_and_leaves_nothing_beside_it() {
 #[test]
 fn what_is_no_tape_is_told_in_a_line() {
     assert_eq!(error(""), "line 1: not a tape of afunix");
-    let cut = error("afunix-tape 1\nseed 1\n");
+    let cut = error("afunix-tape 2\nseed 1\n");
     assert_eq!(cut, "line 3: the tape ends here, before its last line");
     assert_eq!(error("#!/bin/sh\n"), "line 1: not a tape of afunix");
-    let version = "line 1: a tape of version \"9\"; this program knows version 1";
+    let version = "line 1: a tape of version \"9\"; this program knows version 2";
     assert_eq!(error("afunix-tape 9\n"), version);
     assert_eq!(
-        error("afunix-tape 1\nfaults lots\n"),
+        error("afunix-tape 2\nfaults lots\n"),
         "line 2: a fault profile is one of none, io, \
         crash, all, posix, portfolio, not \"lots\""
     );
-    assert_eq!(error("afunix-tape 1\nseed -1\n"), "line 2: \"-1\" is not a seed");
-    assert_eq!(error("afunix-tape 1\nfile /etc/shadow\n"), "line 2: \"file\" is not known here");
+    assert_eq!(error("afunix-tape 2\nseed -1\n"), "line 2: \"-1\" is not a seed");
+    assert_eq!(error("afunix-tape 2\nfile /etc/shadow\n"), "line 2: \"file\" is not known here");
     let count = "line 2: 99999999999 is more than a tape may hold (4194304)";
-    assert_eq!(error("afunix-tape 1\nchoices 99999999999 0000000000000000\n"), count);
-    let bomb = "afunix-tape 1\nchoices 3 0000000000000000\nt2:1x4000000\n";
+    assert_eq!(error("afunix-tape 2\nchoices 99999999999 0000000000000000\n"), count);
+    let bomb = "afunix-tape 2\nchoices 3 0000000000000000\nt2:1x4000000\n";
     assert_eq!(error(bomb), "line 3: more than the 3 choices that were announced");
-    let value = "afunix-tape 1\nchoices 3 0000000000000000\nt2:2\n";
+    let value = "afunix-tape 2\nchoices 3 0000000000000000\nt2:2\n";
     assert_eq!(error(value), "line 3: \"t2:2\" is not a choice");
     let edited = tape().to_text().replacen("t2:0", "t2:1", 1);
     assert!(error(&edited).contains("not those that the hash was made of"), "{}", error(&edited));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 use super::tally::{Tally, Total};
-use super::{ExploreOptions, Failed, Plan, Progress, Shared};
+use super::{ADVICE, ExploreOptions, Failed, Plan, Progress, Shared};
 use crate::choice::Source;
 use crate::report::{Failure, FailureKind, Outcome};
 use crate::run::{App, Runner};
@@ -132,8 +132,10 @@ fn estimate(runs: u64, done: f64) -> u64 {
 fn lost() -> Failure {
     let mut failure = Failure::new(
         FailureKind::Nondeterministic,
-        "a thread that could go on in an earlier run could not in the same place of this one: the \
-         program uses a clock, a random number, or memory that does not come from its host",
+        format!(
+            "a thread that could go on in an earlier run could not in the same place of this one. \
+             {ADVICE}"
+        ),
     );
     failure.signature = "nondeterministic".to_owned();
     failure

@@ -418,15 +418,33 @@ fn one(
     // What was made twice is counted once.
     let _ = world.coverage.take();
     let same = again == Outcome::Passed && world.counts.trace == trace;
-    (!same || world.counts.schedule != schedule).then(|| {
-        let mut failure = Failure::new(
-            FailureKind::Nondeterministic,
-            "the same choices gave another run: the program uses a clock, a random number, or \
-             memory of an earlier run that does not come from its host",
-        );
-        failure.signature = "nondeterministic".to_owned();
-        failure
-    })
+    (!same || world.counts.schedule != schedule)
+        .then(|| nondeterministic(shared.app, &options.run, world.chooser.made().to_vec()))
+}
+
+/// What a program may use instead of what makes its runs differ.
+pub(crate) const ADVICE: &str = "\
+    The program uses something that does not come from its host. Take the time from Host::now and \
+    chance from Host::random; iterate over a BTreeMap, since a HashMap's order differs from run to \
+    run; keep nothing in a static or a thread-local from one run to the next. (A thread-local that \
+    a thread uses across calls: RunOptions::os_threads, --threads os)";
+
+/// The failure of a program whose runs differ though their choices do not; with the first step at
+/// which they do, if it differs once more.
+fn nondeterministic(app: &App, options: &RunOptions, choices: Vec<Choice>) -> Failure {
+    let mut tape = Tape::of(options, choices);
+    let diverged = (0..4).find_map(|_| {
+        let report = replay(app, options, &tape, None);
+        let failure = report.failure().filter(|it| it.kind == FailureKind::Diverged);
+        let message = failure.map(|failure| failure.message.clone());
+        tape = report.tape;
+        message
+    });
+    let place = diverged.unwrap_or_else(|| "it does not differ once more".to_owned());
+    let message = format!("the same choices gave another run: {place}. {ADVICE}");
+    let mut failure = Failure::new(FailureKind::Nondeterministic, message);
+    failure.signature = "nondeterministic".to_owned();
+    failure
 }
 
 impl Shared<'_> {

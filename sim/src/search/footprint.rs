@@ -68,6 +68,18 @@ impl Footprint {
                 || meet(&self.reads, &other.writes))
     }
 
+    /// What either touches.
+    fn or(&self, other: &Footprint) -> Footprint {
+        let all = |footprint: &Footprint| {
+            let writes = footprint.writes.iter().map(|name| (*name, Access::Write));
+            let reads = footprint.reads.iter().map(|name| (*name, Access::Read));
+            writes.chain(reads).collect::<Vec<_>>()
+        };
+        let mut both = Footprint::of(all(self).into_iter().chain(all(other)));
+        both.unknown = self.unknown || other.unknown;
+        both
+    }
+
     pub(super) fn is_unknown(&self) -> bool {
         self.unknown
     }
@@ -92,6 +104,12 @@ impl Trace {
     pub(super) fn new(all: Footprint) -> Trace {
         let all = Arc::new(all);
         Trace { left: Arc::clone(&all), all }
+    }
+
+    /// What either touched.
+    pub(super) fn or(&self, other: &Trace) -> Trace {
+        let all = Arc::new(self.all.or(&other.all));
+        Trace { all, left: Arc::new(self.left.or(&other.left)) }
     }
 
     /// Whether the order of two neighbouring steps makes no difference. One that only began to wait

@@ -13,6 +13,9 @@
 //! to have waited or to have come later is the same. Its descriptor it depends on: a close in
 //! between makes a difference (VFS 5).
 //!
+//! A choice that is not of a thread (which task, a random number) belongs to the event in which it
+//! is made, and the event is tried with each of them.
+//!
 //! Virtual time does not pass with steps here. It passes when no thread can go on, and whatever
 //! came before that has come before all that follows.
 
@@ -26,9 +29,13 @@ use std::sync::Arc;
 use afunix::{Pid, Tid};
 use afunix_model::{Access, Machine, Object};
 
+use crate::choice::Label;
 use footprint::{Name, Names, Trace};
 use threads::Threads;
 use wakeup::Branch;
+
+/// Most ways of a choice that is not of a thread, where each way is tried.
+const DRAWS_MAX: u32 = 64;
 
 /// What a thread did between two scheduling points.
 #[derive(Clone, Debug)]
@@ -66,6 +73,12 @@ struct Node {
     tried: u64,
     thread: u32,
     event: Option<Event>,
+    /// The choices that its event draws, in order: below what, and the one taken.
+    draws: Vec<(u32, u32)>,
+    /// The event is to be made again, with other choices.
+    again: bool,
+    /// What the event touched with the choices before.
+    touched: Option<Trace>,
 }
 
 /// Why a thread could not go on in its call.
@@ -114,6 +127,8 @@ pub(crate) struct Search {
     names: Names,
     threads: Threads,
     step: Option<Step>,
+    /// Choices that the step under way has drawn.
+    drawn: usize,
     /// Clock that every further event has behind it: time has passed.
     passed: Vec<u32>,
     ending: Option<Ending>,
@@ -144,10 +159,27 @@ impl Search {
         self.threads.begin_run();
     }
 
-    /// A choice that is not of a thread: it is not searched, and the search is not complete.
-    pub(crate) fn draw(&mut self) -> u32 {
-        self.left_out = Some("choices other than of threads were made, and only one way each");
-        0
+    /// A choice below `n` that is not of a thread. Of few ways each is tried, but for faults, of
+    /// which there is no end.
+    pub(crate) fn draw(&mut self, n: u32, label: Label) -> u32 {
+        if self.step.is_none() || n > DRAWS_MAX || matches!(label, Label::Fault | Label::Profile) {
+            self.left_out =
+                Some("choices of faults, or of very many ways, were made, and only one way each");
+            return 0;
+        }
+        let draws = &mut self.nodes[self.at].draws;
+        self.drawn += 1;
+        match draws.get(self.drawn - 1) {
+            Some((below, value)) if *below == n => *value,
+            Some(_) => {
+                self.ending = Some(Ending::Lost);
+                0
+            }
+            None => {
+                draws.push((n, 0));
+                0
+            }
+        }
     }
 
     /// A thread begins; the step under way has started it.
@@ -237,7 +269,8 @@ impl Search {
     ) -> Option<usize> {
         self.end_step();
         let threads: Vec<u32> = runnable.iter().map(|slot| self.threads.of(*slot)).collect();
-        let chosen = if self.at + 1 < self.follow {
+        let again = self.nodes.get_mut(self.at).is_some_and(|node| std::mem::take(&mut node.again));
+        let chosen = if again || self.at + 1 < self.follow {
             let thread = self.nodes[self.at].thread;
             threads.iter().position(|other| *other == thread).ok_or(Ending::Lost)
         } else {
@@ -273,6 +306,8 @@ impl Search {
             self.nodes.push(node);
         }
         let node = &mut self.nodes[self.at];
+        node.draws.clear();
+        node.touched = None;
         let is_asleep =
             |node: &Node, thread| node.sleeping.iter().any(|sleeper| sleeper.thread == thread);
         let (mut impossible, mut asleep) = (false, false);
@@ -319,6 +354,7 @@ impl Search {
         self.names.begin_step(thread, step);
         let after = self.threads.joined(thread).into_iter().collect();
         self.step = Some(Step { thread, after, ..Step::default() });
+        self.drawn = 0;
     }
 
     /// The step under way, if there is one, is over.
@@ -350,8 +386,18 @@ impl Search {
     pub(crate) fn next_run(&mut self) -> bool {
         while let Some(node) = self.nodes.last_mut() {
             if let Some(event) = node.event.take() {
+                let Event { thread, mut trace, .. } = event;
+                if let Some(before) = node.touched.take() {
+                    trace = trace.or(&before);
+                }
+                if advance(&mut node.draws) {
+                    node.touched = Some(trace);
+                    node.again = true;
+                    node.next.clear();
+                    self.follow = self.nodes.len();
+                    return true;
+                }
                 node.tried += 1;
-                let Event { thread, trace, .. } = event;
                 node.sleeping.push(Sleeper { thread, trace });
             }
             let asleep: Vec<u32> = node.sleeping.iter().map(|sleeper| sleeper.thread).collect();
@@ -372,9 +418,25 @@ impl Search {
             let ways = (node.tried + 1 + wakeup::leaves(&node.todo)) as f64;
             done += share * node.tried as f64 / ways;
             share /= ways;
+            for (below, value) in &node.draws {
+                share /= f64::from(*below);
+                done += share * f64::from(*value);
+            }
         }
         done + share
     }
+}
+
+/// The next of the choices that an event can draw; `false` if these were the last.
+fn advance(draws: &mut Vec<(u32, u32)>) -> bool {
+    while let Some((below, value)) = draws.last_mut() {
+        *value += 1;
+        if value < below {
+            return true;
+        }
+        draws.pop();
+    }
+    false
 }
 
 /// Takes what is behind another clock behind this one.

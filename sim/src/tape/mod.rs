@@ -17,13 +17,28 @@ pub use parse::TapeError;
 /// Most bytes of a tape's file.
 const FILE_MAX: u64 = 64 << 20;
 
-/// Who did what in a step: by this a tape is aligned with a run.
+/// Who did what in a step, and what it found: by this a tape is aligned with a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The thread's name: `server/worker`.
     pub thread: String,
-    /// The call's name, or spawn, process, join, exit.
+    /// The call's name, or spawn, process, join, exit; with a `+` if it goes on after a wait.
     pub call: String,
+    /// Choices that were made before it.
+    pub choices: u32,
+    /// A hash of the machine's state before it.
+    pub state: u32,
+}
+
+impl Mark {
+    /// What another mark in its place differs in, in words.
+    pub(crate) fn differs_from(&self, expected: &Mark) -> Option<String> {
+        if (&self.thread, &self.call) != (&expected.thread, &expected.call) {
+            return Some(format!("expected {expected}, got {self}"));
+        }
+        let found = "finds another state than on the tape: a call before it did something else";
+        (self.state != expected.state).then(|| format!("{self} {found}"))
+    }
 }
 
 impl fmt::Display for Mark {
@@ -106,6 +121,13 @@ impl Tape {
             choices,
             marks: Vec::new(),
         }
+    }
+
+    /// Takes over what the run does not tell.
+    pub(crate) fn keep_head(&mut self, of: &Tape) {
+        self.scenario.clone_from(&of.scenario);
+        self.args.clone_from(&of.args);
+        self.seed = of.seed;
     }
 
     /// The options of a replay.

@@ -240,23 +240,35 @@ fn parse_choice(word: &str) -> Option<(Choice, usize)> {
 }
 
 fn parse_marks(lines: &mut Lines<'_>, count: usize) -> Result<Vec<Mark>, TapeError> {
-    let mut marks = Vec::new();
+    let mut marks: Vec<Mark> = Vec::new();
     while marks.len() < count {
         let (thread, rest) = lines.next()?;
-        let (call, times) = rest.split_once(' ').unwrap_or((rest, "x1"));
-        let times = match times.strip_prefix('x') {
-            Some(times) => lines.count(times, "a number of times")?,
-            None => return lines.error("expected: thread, call, and how many times"),
+        let words: Vec<&str> = rest.split(' ').collect();
+        let [call, choices, state] = words[..] else {
+            return lines.error("expected: thread, call, choices before it, and a hash");
         };
-        if times == 0 || times > count - marks.len() {
-            return lines.error(format!("more than the {count} steps that were announced"));
-        }
-        let mark = Mark { thread: lines.unescape(thread)?, call: lines.unescape(call)? };
+        let mark = Mark {
+            thread: lines.unescape(thread)?,
+            call: lines.unescape(call)?,
+            choices: lines.number(choices, "a number of choices")?,
+            state: match u32::from_str_radix(state, 16) {
+                Ok(state) if state_is_plain(words[2]) => state,
+                _ => return lines.error(format!("{} is not a hash of 8 digits", shown(state))),
+            },
+        };
         // A long name many times over: the memory is bounded, too.
         if mark.thread.len() + mark.call.len() > 512 {
             return lines.error("a name of more than 512 bytes");
         }
-        marks.extend(std::iter::repeat_n(mark, times));
+        if marks.last().is_some_and(|last| last.choices > mark.choices) {
+            return lines.error("fewer choices before it than before the step before it");
+        }
+        marks.push(mark);
     }
     Ok(marks)
+}
+
+/// Whether it is eight digits and nothing else.
+fn state_is_plain(word: &str) -> bool {
+    word.len() == 8 && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -1,7 +1,7 @@
 //! The text of a tape.
 //!
 //! ```text
-//! afunix-tape 1
+//! afunix-tape 2
 //! scenario flush-deadlock
 //! arg --size
 //! seed 17
@@ -14,8 +14,9 @@
 //! choices 8 9a3b...      how many, and their hash
 //! t2:1 t2:0x5 f2:1 p4:3  label, n, value, times
 //! steps 3
-//! client write x2        thread, call, times
-//! server read
+//! client write 2 5f9a3c01         thread, call, choices before it, hash of the state before it
+//! server read+ 4 77ab0192         + : it goes on after a wait
+//! client exit 4 e01c3370
 //! end
 //! ```
 //!
@@ -33,7 +34,7 @@ const WIDTH: usize = 90;
 /// The first line.
 pub(super) const FIRST_WORD: &str = "afunix-tape";
 /// The version that is written, and the only one that is read.
-pub(super) const VERSION: &str = "1";
+pub(super) const VERSION: &str = "2";
 
 /// A hash of choices, against damage.
 pub(super) fn hash(choices: &[Choice]) -> u64 {
@@ -119,11 +120,7 @@ fn write_choices(text: &mut String, choices: &[Choice]) {
 }
 
 fn write_marks(text: &mut String, marks: &[Mark]) {
-    let mut rest = marks;
-    while let Some(mark) = rest.first() {
-        let count = times(rest);
-        rest = &rest[count..];
-        let _ = write!(text, "{} {}", escape(&mark.thread), escape(&mark.call));
-        text.push_str(&if count > 1 { format!(" x{count}\n") } else { "\n".to_owned() });
+    for Mark { thread, call, choices, state } in marks {
+        let _ = writeln!(text, "{} {} {choices} {state:08x}", escape(thread), escape(call));
     }
 }

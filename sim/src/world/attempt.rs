@@ -165,6 +165,9 @@ impl World {
         if self.searching {
             self.search_continues(self.running);
         }
+        if self.record.is_some() {
+            self.mark(self.running, &format!("{}+", call.name()));
+        }
         let thread = &mut self.threads[self.running as usize];
         thread.waiting = None;
         let resume = thread.resume;

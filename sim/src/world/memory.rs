@@ -136,6 +136,10 @@ impl World {
             self.search_continues(slot);
         }
         self.account(slot);
+        if let Some(waiting) = self.threads[slot as usize].waiting.filter(|_| self.record.is_some())
+        {
+            self.mark(slot, &format!("{}+", waiting.call));
+        }
         self.memory[number as usize].waiting.retain(|other| *other != slot);
         let thread = &mut self.threads[slot as usize];
         thread.waiting = None;

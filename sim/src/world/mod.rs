@@ -58,10 +58,10 @@ impl fmt::Debug for Handler {
 }
 
 /// A rule of one run.
-pub(crate) type RunRule = Box<dyn Fn(&fault::Attempt<'_>) -> fault::Verdict>;
+pub(crate) type RunRule = Box<dyn Fn(&fault::Attempt<'_>) -> fault::Verdict + Send>;
 
 /// What a thread runs.
-pub(crate) type Body = Box<dyn FnOnce()>;
+pub(crate) type Body = Box<dyn FnOnce() + Send>;
 
 /// Whether a thread can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +243,9 @@ pub(crate) fn install(world: Option<Box<World>>) -> Option<Box<World>> {
 /// Works with this OS thread's world; `None` if there is none.
 #[inline]
 pub(crate) fn try_with<R>(work: impl FnOnce(&mut World) -> R) -> Option<R> {
-    WORLD.with_borrow_mut(|world| world.as_deref_mut().map(work))
+    // Gone in the destructors of thread-locals, where an OS thread ends.
+    let found = WORLD.try_with(|world| world.borrow_mut().as_deref_mut().map(work));
+    found.ok().flatten()
 }
 
 /// Works with this OS thread's world.

@@ -54,9 +54,11 @@ impl World {
             self.maybe_late();
         }
         let ran_last = self.runnable[0] == self.running;
-        let index = match self.fair {
-            true => self.least_served(),
-            false => self.chooser.thread(&self.runnable, ran_last),
+        let index = if self.fair {
+            self.least_served()
+        } else {
+            let World { chooser, runnable, threads, .. } = self;
+            chooser.thread(runnable, ran_last, |slot| &threads[slot as usize].name)
         };
         if self.chooser.misfit().is_some() {
             self.diverged();

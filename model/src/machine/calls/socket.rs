@@ -122,6 +122,8 @@ impl Machine {
             // BIND 2: what is open stands there already.
             return own.and(Err(Errno::ADDRINUSE));
         }
+        // Its mode, for BIND 3.
+        self.touch(Object::File(file), Access::Read);
         let walker = super::path::walker(&self.processes, cx);
         let (dir, name) = match self.tree.free_name(&walker, path, false) {
             // BIND 2
