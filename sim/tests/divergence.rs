@@ -116,7 +116,7 @@ fn either(host: &Sim, first: bool) -> i32 {
 fn the_order_of_a_hash_map_is_told() {
     let failure = told(&app(|host| {
         let set: HashSet<u64> = (0..64).collect();
-        either(host, set.into_iter().next().unwrap() % 2 == 0)
+        either(host, set.into_iter().next().unwrap().is_multiple_of(2))
     }));
     let place = "first divergence at step 1: expected main ";
     assert!(failure.message.contains(place), "{failure}");
@@ -126,14 +126,14 @@ fn the_order_of_a_hash_map_is_told() {
 fn the_time_of_day_is_told() {
     told(&app(|host| {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        either(host, time.as_nanos() / 100 % 2 == 0)
+        either(host, (time.as_nanos() / 100).is_multiple_of(2))
     }));
 }
 
 #[test]
 fn a_static_is_told() {
     static RUNS: AtomicU64 = AtomicU64::new(0);
-    told(&app(|host| either(host, RUNS.fetch_add(1, Ordering::Relaxed) % 2 == 0)));
+    told(&app(|host| either(host, RUNS.fetch_add(1, Ordering::Relaxed).is_multiple_of(2))));
 }
 
 #[test]
@@ -143,6 +143,6 @@ fn a_thread_local_of_an_earlier_run_is_told() {
     }
     told(&app(|host| {
         RUNS.set(RUNS.get() + 1);
-        either(host, RUNS.get() % 2 == 0)
+        either(host, RUNS.get().is_multiple_of(2))
     }));
 }

@@ -106,8 +106,7 @@ fn numbers_and_orders_of_threads_are_tried_together() {
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        let left = shared.lock().unwrap().clone();
-        left
+        shared.lock().unwrap().clone()
     });
     assert_eq!(found.len(), 8, "{found:?}");
     assert_eq!(searched.executions, 8, "{searched:?}");

@@ -67,7 +67,7 @@ impl<H: Host> Executor<H> {
         poll_fn(|context| {
             let begin = self.host().pick(2);
             for turn in 0..2 {
-                if (begin + turn) % 2 == 0 {
+                if (begin + turn).is_multiple_of(2) {
                     if let Poll::Ready(result) = first.as_mut().poll(context) {
                         return Poll::Ready(Either::First(result));
                     }
