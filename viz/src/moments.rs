@@ -115,3 +115,68 @@ fn reason(on: &str) -> WaitReason {
     let found = words.iter().find(|(start, _)| on.starts_with(start));
     found.map_or(WaitReason::Readable, |(_, reason)| *reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use afunix::snapshot::{Process, Queue, Socket, SocketKind, SocketState, Thread};
+
+    use super::*;
+
+    fn snapshot(bytes: u64) -> Snapshot {
+        let threads = vec![Thread { tid: 1, name: "x".into(), wait: None }];
+        let process = Process { pid: 1, threads, ..Process::default() };
+        let socket = Socket {
+            id: 7,
+            kind: SocketKind::Stream,
+            state: SocketState::Connected,
+            established: true,
+            name: None,
+            peer: None,
+            shut_read: false,
+            shut_write: false,
+            error: 0,
+            receive: Queue { messages: 0, bytes },
+            input: 0,
+            send_memory: 0,
+            send_buffer: 0,
+            backlog: None,
+            pending: Vec::new(),
+            in_flight: Vec::new(),
+            inode: None,
+        };
+        Snapshot { processes: vec![process], sockets: vec![socket], ..Snapshot::default() }
+    }
+
+    fn events(kinds: Vec<EventKind>) -> Vec<Event> {
+        let event = |(seq, kind)| Event { seq, at: seq, process: 1, thread: 1, kind };
+        (0..).zip(kinds).map(event).collect()
+    }
+
+    fn queued(bytes: u64) -> EventKind {
+        EventKind::Queued { from: 8, to: 7, bytes, files: 0 }
+    }
+
+    #[test]
+    fn events_fill_the_time_between_snapshots() {
+        let taken = EventKind::Taken { socket: 7, bytes: 2, files: 0 };
+        let wait = EventKind::Blocked { on: "memory of the send buffer".into(), socket: Some(7) };
+        let enter = EventKind::Enter { call: "sendto(3, 9 bytes)".into(), socket: None };
+        let events = events(vec![queued(5), taken, enter, wait, EventKind::Woken { by: None }]);
+        let found = moments(&events, &[(0, snapshot(0)), (5, snapshot(9))]);
+        let bytes: Vec<(usize, u64)> =
+            found.iter().map(|(at, now)| (*at, now.sockets[0].receive.bytes)).collect();
+        assert_eq!(bytes, [(0, 0), (1, 5), (2, 3), (4, 3), (5, 9)]);
+        let wait = found[3].1.processes[0].threads[0].wait.as_ref().unwrap();
+        assert_eq!((wait.call.as_str(), wait.reason), ("sendto", WaitReason::Memory));
+        assert!(found[4].1.processes[0].threads[0].wait.is_none());
+    }
+
+    #[test]
+    fn of_very_many_a_sample_and_always_the_last() {
+        let events = events((0..50_000).map(|_| queued(1)).collect());
+        let found = moments(&events, &[(0, snapshot(0))]);
+        assert!((1_000..=MOST + 1).contains(&found.len()), "{}", found.len());
+        assert_eq!(found.last().unwrap().1.sockets[0].receive.bytes, 50_000);
+        assert_eq!(moments(&events, &[]), []);
+    }
+}

@@ -187,8 +187,8 @@ fn a_datagram_sender_waits_for_one_slow_reader() {
     machine.hold(1, 3, 10);
     machine.hold(2, 4, 11);
     is_silent(&machine);
-    let text = "client (pid 2) waits in a send for room in the queue of /dev/log (socket 10) (11 \
-                messages, 110 bytes unread), and goes on only when syslogd (pid 1, fd 3) reads";
+    let text = "client (pid 2) waits in a send for room in the queue of /dev/log (socket 10), \
+                110 bytes unread, and goes on only when that is read, by syslogd (pid 1, fd 3)";
     // As the kernel tells it, by the sender's socket; as the model does, by the receiver's.
     for at in [11, 10] {
         machine.wait(2, "sendmsg", 4, WaitReason::PeerQueue).socket = Some(at);

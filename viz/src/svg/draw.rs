@@ -138,11 +138,8 @@ fn heading(snapshot: &Snapshot, graph: &Graph, out: &mut String) {
         "{processes} processes, {} Unix sockets, {connections} connections",
         snapshot.sockets.len()
     );
-    let words = if graph.folded.is_some() {
-        format!("{words}; processes of one program are drawn as one box")
-    } else {
-        words
-    };
+    let words =
+        if graph.folded.is_some() { format!("{words}; a box for each program") } else { words };
     text(out, "h", MARGIN, 28.0, &words);
 }
 
@@ -231,7 +228,7 @@ fn path(route: &Route) -> String {
 
 fn draw_box(one: &Box, placed: &Placed, out: &mut String) {
     let (x, y, width) = (placed.x, placed.y, placed.width);
-    let unheld = if one.pid.is_none() { " unheld" } else { "" };
+    let unheld = if one.unheld { " unheld" } else { "" };
     let pid = one.pid.map_or_else(String::new, |pid| format!(" data-pid=\"{pid}\""));
     let _ = writeln!(
         out,

@@ -35,10 +35,10 @@ fn fold(graph: Graph) -> Graph {
     let mut sizes: BTreeMap<usize, u64> = BTreeMap::new();
     let mut places: BTreeMap<Place, Place> = BTreeMap::new();
     for (box_at, one) in graph.boxes.into_iter().enumerate() {
-        let Box { pid, program, title, tooltip, threads, rows: old } = one;
+        let Box { pid, unheld, program, title, tooltip, threads, rows: old } = one;
         let at = *boxes.entry(groups[box_at]).or_insert_with(|| {
             let rows = Vec::new();
-            folded.boxes.push(Box { pid, program, title, tooltip, threads, rows });
+            folded.boxes.push(Box { pid, unheld, program, title, tooltip, threads, rows });
             folded.boxes.len() - 1
         });
         *sizes.entry(at).or_default() += 1;
@@ -73,8 +73,7 @@ fn groups(graph: &Graph) -> Vec<usize> {
     let mut groups = Vec::new();
     for (at, one) in graph.boxes.iter().enumerate() {
         let red = one.threads.iter().any(|(_, red)| *red) || one.rows.iter().any(|row| row.red);
-        let group =
-            if red { at } else { *first.entry((&one.program, one.pid.is_some())).or_insert(at) };
+        let group = if red { at } else { *first.entry((&one.program, one.unheld)).or_insert(at) };
         groups.push(group);
     }
     groups
@@ -188,7 +187,7 @@ mod tests {
         assert_eq!(graph.boxes[1].rows[0].label, "100 × → program-1");
         let page = arrange(&graph, 0.0);
         assert!(page.width < 1500.0 && page.height < 1500.0, "{} by {}", page.width, page.height);
-        assert!(svg(&large()).contains("processes of one program are drawn as one"));
+        assert!(svg(&large()).contains("; a box for each program"));
     }
 
     #[test]

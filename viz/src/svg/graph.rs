@@ -30,8 +30,10 @@ pub(super) struct Graph {
 
 /// A process, or sockets that no process holds.
 pub(super) struct Box {
-    /// The process; `None` for sockets and files that none holds.
+    /// The process; `None` for several, and for sockets and files that none holds.
     pub(super) pid: Option<u32>,
+    /// Whether no process holds what is in it.
+    pub(super) unheld: bool,
     /// The program, or what a box without one is.
     pub(super) program: String,
     pub(super) title: String,
@@ -221,7 +223,8 @@ impl<'a> Builder<'a> {
                 format!("{} (pid {}, uid {})", escape(&process.name), process.pid, process.uid);
             let title = format!("{name} {}", process.pid);
             let (pid, program) = (Some(process.pid), name);
-            self.graph.boxes.push(Box { pid, program, title, tooltip, threads, rows });
+            let unheld = false;
+            self.graph.boxes.push(Box { pid, unheld, program, title, tooltip, threads, rows });
         }
     }
 
@@ -288,7 +291,8 @@ impl<'a> Builder<'a> {
         let tooltip = "no descriptor of a visible process stands for this".to_owned();
         let threads = Vec::new();
         let (program, title) = (title.to_owned(), title.to_owned());
-        self.graph.boxes.push(Box { pid: None, program, title, tooltip, threads, rows });
+        let (pid, unheld) = (None, true);
+        self.graph.boxes.push(Box { pid, unheld, program, title, tooltip, threads, rows });
     }
 
     fn row(&self, socket: &Socket, fd: Option<i32>) -> Row {
@@ -512,6 +516,7 @@ impl<'a> Builder<'a> {
         let (title, tooltip) = ("in flight".to_owned(), words.to_owned());
         self.graph.boxes.push(Box {
             pid: None,
+            unheld: true,
             program: title.clone(),
             title,
             tooltip,

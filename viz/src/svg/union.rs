@@ -54,7 +54,7 @@ impl Union {
         let mut moment = Moment::default();
         let mut places: BTreeMap<Place, Place> = BTreeMap::new();
         for (box_at, one) in graph.boxes.into_iter().enumerate() {
-            let Box { pid, program, title, tooltip, threads, rows } = one;
+            let Box { pid, unheld, program, title, tooltip, threads, rows } = one;
             let key = match (pid, rows.first()) {
                 (Some(pid), _) => BoxKey::Process(pid),
                 (None, Some(Row { socket: Some(socket), .. })) => BoxKey::Socket(*socket),
@@ -63,7 +63,15 @@ impl Union {
             let boxes = &mut self.graph.boxes;
             let at = *self.boxes.entry(key).or_insert_with(|| {
                 let (threads, rows) = (Vec::new(), Vec::new());
-                boxes.push(Box { pid, program, title: String::new(), tooltip, threads, rows });
+                boxes.push(Box {
+                    pid,
+                    unheld,
+                    program,
+                    title: String::new(),
+                    tooltip,
+                    threads,
+                    rows,
+                });
                 boxes.len() - 1
             });
             boxes[at].title = title;

@@ -235,20 +235,17 @@ pub(super) fn slow_readers(index: &Index<'_>) -> Vec<Warning> {
     let warning = |(receiver, senders): (u64, Vec<(u32, String)>)| {
         let names: Vec<String> = senders.iter().map(|(_, words)| words.clone()).collect();
         let queue = match index.socket(receiver) {
-            Some(socket) => format!(
-                "{} ({} messages, {} bytes unread)",
-                socket_words(socket),
-                socket.receive.messages,
-                socket.receive.bytes
-            ),
+            Some(socket) => {
+                format!("{}, {} bytes unread,", socket_words(socket), socket.receive.bytes)
+            }
             None => format!("socket {receiver}"),
         };
         let own = index.socket(receiver).and_then(|socket| socket.peer);
         Warning {
             kind: WarningKind::SlowReader,
             text: format!(
-                "{} waits in a send for room in the queue of {queue}, and goes on only when {} \
-                 reads: a slow reader of datagrams stops all who send to it.",
+                "{} waits in a send for room in the queue of {queue} and goes on only when that is \
+                 read, by {}: a slow reader of datagrams stops all who send to it.",
                 list(&names),
                 helpers(index, receiver)
             ),
