@@ -180,9 +180,33 @@ pub(crate) struct RunArgs {
     /// Tells at the end, on standard error, what was seen
     #[arg(long)]
     pub(crate) summary: bool,
+    /// The trace file to write, for `afunix trace` and `afunix graph --trace`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Draws the sockets of the moment when there were the most, to a file: .svg, .dot, .json, or
+    /// a table
+    #[arg(long, value_name = "FILE")]
+    pub(crate) graph: Option<PathBuf>,
+    /// Which faults may strike the program's calls
+    #[arg(long, value_enum, default_value_t = ProgramFaults::None)]
+    pub(crate) faults: ProgramFaults,
+    /// The seed of the faults: each process that does the same is done the same
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// A real socket that the program may reach, by its path; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub(crate) allow: Vec<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, required = true)]
     pub(crate) program: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgramFaults {
+    /// None
+    None,
+    /// Calls that wait are interrupted (EINTR), reads and nonblocking writes on streams are short
+    Io,
 }
 
 #[derive(Debug, Args)]

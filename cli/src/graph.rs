@@ -55,7 +55,7 @@ fn of_trace(path: &Path) -> Result<Snapshot, Problem> {
     Ok(snapshot)
 }
 
-fn draw(snapshot: &Snapshot, format: Format) -> String {
+pub(crate) fn draw(snapshot: &Snapshot, format: Format) -> String {
     match format {
         Format::Table => afunix_viz::table(snapshot),
         Format::Dot => afunix_viz::dot(snapshot),

@@ -71,6 +71,13 @@ impl Threads {
         Ok(Some(&thread.handle))
     }
 
+    /// All that are known, each with its process, by their numbers.
+    pub(crate) fn all(&self) -> Vec<(i32, i32)> {
+        let mut all: Vec<_> = self.known.iter().map(|(tid, thread)| (*tid, thread.pid)).collect();
+        all.sort_unstable();
+        all
+    }
+
     pub(crate) fn forget(&mut self, tid: i32) {
         self.known.remove(&tid);
     }
@@ -205,6 +212,14 @@ pub(crate) fn pending_signal(tid: i32) -> Pending {
         (_, true) => Pending::Shared,
         _ => Pending::Nothing,
     }
+}
+
+/// Whether a number is close-on-exec.
+pub(crate) fn closes_on_exec(tid: i32, number: i32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{tid}/fdinfo/{number}")).unwrap_or_default();
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
+    flags.is_some_and(|flags| flags & libc::O_CLOEXEC != 0)
 }
 
 /// Where the supervisor stands.

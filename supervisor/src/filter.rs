@@ -10,8 +10,7 @@ pub(crate) const ARCH: u32 = 0xc000_003e;
 pub(crate) const ARCH: u32 = 0xc000_00b7;
 
 /// Trapped whatever their arguments: the calls that may touch a socket. The calls on descriptors
-/// as such (dup, fcntl, close) and those that wait for readiness (poll, select, epoll) are not:
-/// the placeholder does what they ask for.
+/// as such (dup, fcntl, close, epoll_ctl) are not: the placeholder does what they ask for.
 const TRAPPED: &[libc::c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -49,6 +48,31 @@ const REQUESTS: &[u32] = &[
     afunix::options::SIOCATMARK,
     afunix::options::SIOCUNIXFILE,
 ];
+
+/// Polls that return at once where an argument is 0: which. What was closed before them is to be
+/// seen closed; then the kernel makes them.
+#[cfg(target_arch = "x86_64")]
+const POLLS: &[(libc::c_long, u32)] =
+    &[(libc::SYS_poll, 2), (libc::SYS_epoll_wait, 3), (libc::SYS_epoll_pwait, 3)];
+/// As above.
+#[cfg(target_arch = "aarch64")]
+const POLLS: &[(libc::c_long, u32)] = &[(libc::SYS_epoll_pwait, 3)];
+
+/// All polls. Of the others the filter cannot see how long they wait.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const ALL_POLLS: &[libc::c_long] = &[
+    libc::SYS_poll,
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_select,
+    libc::SYS_pselect6,
+    libc::SYS_ppoll,
+    libc::SYS_epoll_pwait2,
+];
+/// As above.
+#[cfg(target_arch = "aarch64")]
+pub(crate) const ALL_POLLS: &[libc::c_long] =
+    &[libc::SYS_epoll_pwait, libc::SYS_pselect6, libc::SYS_ppoll, libc::SYS_epoll_pwait2];
 
 /// Rings and queues make calls that no filter sees. Programs fall back.
 const MISSING: &[libc::c_long] = &[libc::SYS_io_uring_setup, libc::SYS_io_setup];
@@ -97,6 +121,13 @@ pub(crate) fn program() -> Vec<sock_filter> {
     };
     TRAPPED.iter().for_each(|number| end(*number, NOTIFY));
     MISSING.iter().for_each(|number| end(*number, NO_SUCH_CALL));
+    let whole = |number: &&libc::c_long| !POLLS.iter().any(|(of, _)| of == *number);
+    for number in ALL_POLLS.iter().filter(whole) {
+        code.extend([unless_equal(*number as u32, 1), statement(RETURN, NOTIFY)]);
+    }
+    for (number, index) in POLLS {
+        code.extend(where_argument_is(*number, *index, &[0]));
+    }
     for number in CREATING {
         code.extend(where_argument_is(*number, 0, &[libc::AF_UNIX as u32]));
     }
@@ -154,7 +185,7 @@ mod tests {
         for number in TRAPPED {
             assert_eq!(verdict(ARCH, *number, [0; 6]), NOTIFY, "{number}");
         }
-        for number in [libc::SYS_dup, libc::SYS_close, libc::SYS_fcntl, libc::SYS_ppoll] {
+        for number in [libc::SYS_dup, libc::SYS_close, libc::SYS_fcntl, libc::SYS_fstat] {
             assert_eq!(verdict(ARCH, number, [0; 6]), ALLOW, "{number}");
         }
     }
@@ -174,6 +205,17 @@ mod tests {
             );
         }
         assert_eq!(verdict(ARCH, libc::SYS_ioctl, [7, 0x5401, 0, 0, 0, 0]), ALLOW);
+    }
+
+    #[test]
+    fn polls_are_trapped_where_they_may_return_at_once() {
+        assert_eq!(verdict(ARCH, libc::SYS_ppoll, [0; 6]), NOTIFY);
+        for (number, index) in POLLS {
+            let mut args = [7; 6];
+            assert_eq!(verdict(ARCH, *number, args), ALLOW);
+            args[*index as usize] = 0;
+            assert_eq!(verdict(ARCH, *number, args), NOTIFY);
+        }
     }
 
     #[test]

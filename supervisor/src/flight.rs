@@ -50,6 +50,11 @@ impl Held {
         self.files.get(&file.0)?.socket
     }
 
+    /// The sockets among what is held, by the numbers of their files.
+    pub(crate) fn sockets(&self) -> BTreeMap<u64, Option<SocketKey>> {
+        self.files.iter().map(|(id, entry)| (*id, entry.socket)).collect()
+    }
+
     /// How many references are held.
     pub(crate) fn references(&self, file: File) -> usize {
         self.files.get(&file.0).map_or(0, |entry| entry.references)

@@ -9,8 +9,11 @@
 
 mod caller;
 mod calls;
+mod faults;
 mod filter;
 mod flight;
+mod observe;
+mod outside;
 mod placeholder;
 mod report;
 mod supervisor;
@@ -19,11 +22,29 @@ mod sys;
 use std::ffi::{CString, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use afunix::Errno;
 
+pub use faults::Faults;
+pub use observe::Sink;
 pub use report::Report;
 pub use sys::launch::Ended;
+
+/// What a run is to do beside answering calls.
+#[derive(Default)]
+pub struct Options {
+    /// Who is told of events.
+    pub events: Option<Sink>,
+    /// Whether [`Report::picture`] is wanted.
+    pub picture: bool,
+    /// Which faults may strike.
+    pub faults: Faults,
+    /// Where their chance comes from.
+    pub seed: u64,
+    /// Paths at which real sockets may be reached.
+    pub allow: Vec<PathBuf>,
+}
 
 /// What came of a program.
 #[derive(Clone, Debug)]
@@ -73,7 +94,7 @@ impl std::error::Error for Problem {}
 ///
 /// # Errors
 /// [`Problem`]; the program did not run, or was killed.
-pub fn run(program: Vec<OsString>) -> Result<Outcome, Problem> {
+pub fn run(program: Vec<OsString>, options: Options) -> Result<Outcome, Problem> {
     let words: Result<Vec<CString>, _> =
         program.into_iter().map(|word| CString::new(word.into_vec())).collect();
     let words = words.map_err(|_| Problem::Nul)?;
@@ -85,7 +106,7 @@ pub fn run(program: Vec<OsString>) -> Result<Outcome, Problem> {
             sys::launch::Failure::Filter(errno) => Problem::System("seccomp", errno),
             sys::launch::Failure::System(what, errno) => Problem::System(what, errno),
         })?;
-    let supervisor = match supervisor::Supervisor::new(started) {
+    let supervisor = match supervisor::Supervisor::new(started, options) {
         Ok(supervisor) => supervisor,
         Err(errno) => {
             sys::launch::kill_descendants();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use afunix::Errno;
+use afunix::snapshot::Snapshot;
 use afunix_model::sockets::Flow;
 
 use crate::calls::{Call, Reply};
@@ -25,12 +26,16 @@ pub struct Report {
     pub bytes: u64,
     /// Descriptors sent.
     pub descriptors_passed: u64,
+    /// Faults injected.
+    pub faults: u64,
     /// Sockets that nobody had closed when the last process had ended: in flight to each other.
     pub sockets_left: usize,
     /// Paths at which there was a socket, but none of the program's own.
     pub outside: BTreeMap<String, u64>,
     /// What was not emulated, in sentences.
     pub notes: Vec<String>,
+    /// The program when it had the most sockets, if it was asked for.
+    pub picture: Option<Snapshot>,
 }
 
 impl Report {
@@ -89,6 +94,9 @@ impl fmt::Display for Report {
             errors.map(|((name, errno), count)| format!("{name} {errno} {count}")).collect();
         if !errors.is_empty() {
             writeln!(f, "errors: {}", errors.join(", "))?;
+        }
+        if self.faults > 0 {
+            writeln!(f, "faults: {}", self.faults)?;
         }
         for (path, count) in &self.outside {
             writeln!(f, "refused, as it is outside: {path} ({count})")?;

@@ -8,15 +8,21 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use afunix::{Errno, SocketType};
+use afunix::snapshot::{Wait, WaitReason};
+use afunix::trace::EventKind;
+use afunix::{Errno, SocketFlags, SocketType};
 use afunix_model::Profile;
 use afunix_model::sockets::{Cause, Flow as Flowed, Part, SocketKey, Sockets, Touch};
 use afunix_model::wait::{Ticket, Tickets};
 
+use crate::Options;
 use crate::caller::{self, Pending, Threads};
 use crate::calls::{Call, Flow, Reply};
+use crate::faults::Dice;
 use crate::filter;
 use crate::flight::Held;
+use crate::observe::{self, Observer, Picture, Waiter};
+use crate::outside::Outside;
 use crate::placeholder::Placeholder;
 use crate::report::Report;
 use crate::sys::act::Place;
@@ -39,6 +45,10 @@ const GUARDIAN: u64 = 3;
 #[derive(Debug)]
 struct Waiting {
     call: Call,
+    reason: WaitReason,
+    socket: SocketKey,
+    began: Duration,
+    /// When it was last looked whether a signal has come.
     since: Duration,
 }
 
@@ -66,11 +76,15 @@ pub(crate) struct Supervisor {
     pub(crate) home: Place,
     /// Reused for what is received.
     pub(crate) scratch: Vec<u8>,
+    pub(crate) dice: Dice,
+    pub(crate) outside: Outside,
+    pub(crate) observer: Observer,
+    picture: Picture,
     pub(crate) report: Report,
 }
 
 impl Supervisor {
-    pub(crate) fn new(started: Started) -> Result<Self, Errno> {
+    pub(crate) fn new(started: Started, options: Options) -> Result<Self, Errno> {
         let mut sockets = Sockets::new(Profile::linux_6_18());
         // What was touched is shown again.
         sockets.watch.touching = true;
@@ -98,6 +112,10 @@ impl Supervisor {
             replies: Vec::new(),
             home: caller::home()?,
             scratch: Vec::new(),
+            dice: Dice::new(options.faults, options.seed),
+            outside: Outside::new(options.allow),
+            observer: Observer::new(options.events),
+            picture: Picture::new(options.picture),
             report: Report::default(),
         })
     }
@@ -117,6 +135,7 @@ impl Supervisor {
                         self.drain_quiet();
                         self.report.descriptors_passed = self.held.sent;
                         self.report.sockets_left = self.placeholders.len();
+                        self.report.picture = self.picture.snapshot.take();
                         return (self.started, self.report);
                     }
                 }
@@ -181,6 +200,8 @@ impl Supervisor {
     }
 
     fn thread_ended(&mut self, tid: i32) {
+        let pid = self.threads.pid(tid);
+        self.observer.tell_end(pid, tid);
         self.threads.forget(tid);
         let of_thread = |waiting: &Waiting| waiting.call.request.tid == tid;
         let given_up: Vec<Ticket> = self
@@ -200,7 +221,9 @@ impl Supervisor {
 
     /// Tries a call.
     fn attempt(&mut self, mut call: Call) {
-        match self.perform(&mut call) {
+        let flow = self.perform(&mut call);
+        self.observe(&mut call, &flow);
+        match flow {
             Flow::Wait(waiting) => {
                 let now = process::monotonic();
                 let ticket = self.tickets.issue();
@@ -209,7 +232,10 @@ impl Supervisor {
                     call.deadline = waiting.timeout.map(|timeout| now.saturating_add(timeout));
                 }
                 call.cause = Some(Cause::Run);
-                self.waiting.insert(ticket, Waiting { call, since: now });
+                let reason = waiting.reason;
+                let socket = waiting.socket;
+                let began = now;
+                self.waiting.insert(ticket, Waiting { call, reason, socket, began, since: now });
             }
             Flow::Done(reply) => {
                 self.report.ended(&call, &reply);
@@ -228,9 +254,14 @@ impl Supervisor {
             let Some(ticket) = self.tickets.next_woken() else { break };
             self.tickets.cancel(ticket);
             if let Some(waiting) = self.waiting.remove(&ticket) {
+                let (tid, by) = (waiting.call.request.tid, self.observer.current);
+                let pid = self.threads.pid(tid);
+                let by = by.map(i32::unsigned_abs);
+                self.observer.tell(pid, tid, || EventKind::Woken { by });
                 self.attempt(waiting.call);
             }
         }
+        self.observer.current = None;
         // Signals of owners come from the placeholders.
         while self.sockets.next_alert().is_some() {}
         if self.sockets.may_have_cycles() && self.collect() {
@@ -252,6 +283,7 @@ impl Supervisor {
             Reply::GoOn => self.listener.go_on(request.id),
             Reply::Give { file, cloexec } => {
                 let given = self.listener.give_and_answer(request.id, file.as_fd(), cloexec);
+                self.tell_end(request, given.map(|number| number as usize));
                 if let Err(errno) = given {
                     self.listener.answer(request.id, Err(errno));
                 }
@@ -274,15 +306,7 @@ impl Supervisor {
 
     /// Lets the placeholders show what has changed.
     fn show(&mut self) {
-        let flows = std::mem::take(&mut self.sockets.watch.flows);
-        for flow in &flows {
-            self.report.flowed(flow);
-            if let Flowed::Queued { to, .. } = flow
-                && let Some(place) = self.placeholders.get_mut(to)
-            {
-                place.show_arrival();
-            }
-        }
+        self.drain_flows();
         let touched = std::mem::take(&mut self.sockets.watch.touched);
         for (part, touch) in &touched {
             if let (Part::Receive(key) | Part::SendMemory(key) | Part::Backlog(key), _)
@@ -295,7 +319,82 @@ impl Supervisor {
         let full: Vec<SocketKey> = self.full.iter().copied().collect();
         full.into_iter().for_each(|key| self.show_one(key));
         self.sockets.watch.touched.clear();
-        self.sockets.watch.flows.clear();
+        self.look();
+    }
+
+    /// Tells of what flowed.
+    fn drain_flows(&mut self) {
+        let mut flows = std::mem::take(&mut self.sockets.watch.flows);
+        let tid = self.observer.current.unwrap_or(0);
+        for flow in flows.drain(..) {
+            self.report.flowed(&flow);
+            let (pid, sockets) = (self.threads.pid(tid), &self.sockets);
+            self.observer.tell(pid, tid, || observe::flowed(sockets, &flow));
+            if let Flowed::Queued { to, .. } = flow
+                && let Some(place) = self.placeholders.get_mut(&to)
+            {
+                place.show_arrival();
+            }
+        }
+        self.sockets.watch.flows = flows;
+    }
+
+    /// Tells of a call that was tried, and of what it moved.
+    fn observe(&mut self, call: &mut Call, flow: &Flow) {
+        let tid = call.request.tid;
+        let pid = self.threads.pid(tid);
+        let is_told = !matches!(flow, Flow::Done(Reply::GoOn));
+        self.observer.current = Some(tid);
+        if is_told && !std::mem::replace(&mut call.is_told, true) {
+            self.observer.tell_start(pid, tid);
+            let socket = call.socket.as_ref().map(|(key, _)| self.sockets.id(*key));
+            self.observer.tell(pid, tid, || EventKind::Enter { call: call.in_words(), socket });
+        }
+        self.drain_flows();
+        match flow {
+            Flow::Wait(waiting) => {
+                let socket = Some(self.sockets.id(waiting.socket));
+                let on = observe::in_words(waiting.reason).to_owned();
+                self.observer.tell(pid, tid, || EventKind::Blocked { on, socket });
+            }
+            Flow::Done(Reply::Result(result)) => self.tell_end(&call.request, *result),
+            // Its number is not known yet; or it is not about a socket of the model.
+            Flow::Done(Reply::Give { .. } | Reply::GoOn) => {}
+        }
+    }
+
+    fn tell_end(&mut self, request: &Request, result: Result<usize, Errno>) {
+        let (tid, pid) = (request.tid, self.threads.pid(request.tid));
+        self.observer.tell(pid, tid, || EventKind::Exit {
+            call: crate::calls::name_of(request.number).to_owned(),
+            result: afunix::trace::signed(result),
+        });
+    }
+
+    /// Looks at the program as a whole, if it was never so busy.
+    fn look(&mut self) {
+        if !self.picture.is_due(self.placeholders.len()) {
+            return;
+        }
+        let waiters = self.waiting.values().map(|waiting| Waiter {
+            tid: waiting.call.request.tid,
+            wait: Wait {
+                call: crate::calls::name_of(waiting.call.request.number).to_owned(),
+                fd: Some(waiting.call.request.args[0] as i32),
+                reason: waiting.reason,
+                socket: Some(self.sockets.id(waiting.socket)),
+                since: self.observer.at(waiting.began),
+                deadline: waiting.call.deadline.map(|time| self.observer.at(time)),
+            },
+        });
+        self.picture.snapshot = Some(observe::snapshot(
+            self.observer.at(process::monotonic()),
+            &self.sockets,
+            &self.threads.all(),
+            waiters.collect(),
+            &self.by_inode,
+            &self.held.sockets(),
+        ));
     }
 
     fn show_one(&mut self, key: SocketKey) {
@@ -325,15 +424,28 @@ impl Supervisor {
         key_of(&self.by_inode, file)
     }
 
-    /// A placeholder for a new socket; returns its near end.
-    pub(crate) fn place(&mut self, key: SocketKey, nonblocking: bool) -> Result<OwnedFd, Errno> {
-        let (place, near) = Placeholder::new(nonblocking)?;
-        self.quiet.watch_hangup(place.far(), place.inode << 1)?;
+    /// A placeholder that stands for no socket yet, with its near end; ENFILE.
+    pub(crate) fn new_place(
+        &mut self,
+        flags: SocketFlags,
+    ) -> Result<(Placeholder, OwnedFd), Errno> {
+        let new = Placeholder::new(flags.contains(SocketFlags::NONBLOCK)).and_then(|new| {
+            self.quiet.watch_hangup(new.0.far(), new.0.inode << 1)?;
+            Ok(new)
+        });
+        if new.is_err() {
+            self.report.note("out of descriptors for sockets: ENFILE".into());
+        }
+        new.map_err(|_| Errno::NFILE)
+    }
+
+    /// Lets a placeholder stand for a socket.
+    pub(crate) fn place(&mut self, place: Placeholder, near: &OwnedFd, key: SocketKey) {
         self.by_inode.insert(place.inode, key);
         self.placeholders.insert(key, place);
         self.report.sockets += 1;
-        self.ended.push((key, near.try_clone().map_err(|_| Errno::NFILE)?));
-        Ok(near)
+        // For what is to be shown of it in this round; without, it shows at the next call.
+        self.ended.extend(near.try_clone().ok().map(|near| (key, near)));
     }
 
     /// When there is something to do though nothing happens.
@@ -411,10 +523,7 @@ fn open_inodes(by_inode: &HashMap<u64, SocketKey>) -> HashSet<u64> {
             continue;
         }
         for entry in std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten() {
-            let target = std::fs::read_link(entry.path()).unwrap_or_default();
-            let inode =
-                target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']'));
-            let inode = inode.and_then(|number| number.parse().ok());
+            let inode = observe::socket_inode(&entry.path());
             found.extend(inode.filter(|inode| by_inode.contains_key(inode)));
         }
     }

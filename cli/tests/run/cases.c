@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -451,12 +452,120 @@ static void messages(void)
     printf("%.4s\n", bytes[0]);
 }
 
+static void closing(void)
+{
+    int fds[2], queue = epoll_create1(0);
+    struct epoll_event event = {EPOLLIN | EPOLLRDHUP, {.u32 = 1}}, events[4];
+    char bytes[10];
+    for (int at = 0; at < 3; at++) {
+        socketpair(AF_UNIX, at == 1 ? SOCK_SEQPACKET : SOCK_STREAM, 0, fds);
+        epoll_ctl(queue, EPOLL_CTL_ADD, fds[0], &event);
+        if (at == 2)
+            write(fds[0], "unread", 6);
+        close(fds[1]);
+        /* What is closed is seen closed at once. */
+        TELL(epoll_wait(queue, events, 4, 0));
+        printf("%x %x\n", events[0].events & ~EPOLLERR, polled(fds[0]) & ~POLLERR);
+        TELL(read(fds[0], bytes, 10));
+        TELL(read(fds[0], bytes, 10));
+        TELL(send(fds[0], "x", 1, MSG_NOSIGNAL));
+        close(fds[0]);
+        TELL(epoll_wait(queue, events, 4, 0));
+    }
+    /* Two sockets that only each other's queues hold are collected. */
+    for (int at = 0; at < 3; at++) {
+        socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+        send_fd(fds[0], fds[0]);
+        send_fd(fds[1], fds[1]);
+        close(fds[0]);
+        close(fds[1]);
+    }
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+    TELL(bind_to(listener, "closing"));
+    TELL(listen(listener, 5));
+    TELL(connect_to(client, "closing"));
+    TELL(shutdown(listener, SHUT_RD));
+    TELL(accept(listener, NULL, NULL) > 0);
+    TELL(accept(listener, NULL, NULL));
+}
+
+static void limits(void)
+{
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct rlimit limit = {client + 1, 100};
+    char bytes[10];
+    TELL(bind_to(listener, "limits"));
+    TELL(listen(listener, 5));
+    TELL(connect_to(client, "limits"));
+    TELL(setrlimit(RLIMIT_NOFILE, &limit));
+    TELL(accept(listener, NULL, NULL));
+    TELL(socket(AF_UNIX, SOCK_STREAM, 0));
+    limit.rlim_cur = 100;
+    TELL(setrlimit(RLIMIT_NOFILE, &limit));
+    /* The connection stayed. */
+    int connection = accept(listener, NULL, NULL);
+    TELL(write(client, "kept", 4));
+    TELL(read(connection, bytes, 10));
+    /* A message over the limit, a blocking write over the buffer. */
+    char *large = calloc(3000000, 1);
+    int fds[2];
+    TELL(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds));
+    TELL(send(fds[0], large, 3000000, 0));
+    if (fork() == 0) {
+        long sum = 0, n;
+        close(client);
+        while ((n = read(connection, large, 3000000)) > 0)
+            sum += n;
+        _exit(sum == 3000000 ? 0 : 1);
+    }
+    TELL(write(client, large, 3000000));
+    TELL(close(client));
+    close(connection);
+    wait_child();
+}
+
+/* What faults do to it shows, and it never waits. */
+static void short_counts(void)
+{
+    int fds[2];
+    char bytes[100];
+    socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds);
+    for (int at = 0; at < 100; at++) {
+        long sent = write(fds[0], bytes, 100), received = read(fds[1], bytes, 100);
+        printf("%ld %ld\n", sent, received);
+    }
+}
+
+static void splicing(void)
+{
+    int fds[2], pipes[2];
+    socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+    pipe(pipes);
+    TELL(write(pipes[1], "x", 1));
+    TELL(splice(pipes[0], NULL, fds[0], NULL, 1, 0));
+}
+
+static void connect_outside(const char *path)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    char bytes[10] = {0};
+    TELL(connect_to(fd, path));
+    TELL(write(fd, "out", 3));
+    TELL(read(fd, bytes, 10));
+    printf("%s\n", bytes);
+}
+
 int main(int count, char **words)
 {
     alarm(30);
     const char *name = count > 1 ? words[1] : "";
     if (!strcmp(name, "executed"))
         executed(atoi(words[2]));
+    if (!strcmp(name, "connect_outside")) {
+        signal(SIGPIPE, SIG_IGN);
+        connect_outside(words[2]);
+        return 4;
+    }
     struct {
         const char *name;
         void (*run)(void);
@@ -464,7 +573,9 @@ int main(int count, char **words)
                  {"names", names},         {"descriptors", descriptors},
                  {"credentials", credentials}, {"readiness", readiness},
                  {"signals", signals},     {"threads", threads},
-                 {"hostile", hostile},     {"messages", messages}};
+                 {"hostile", hostile},     {"messages", messages},
+                 {"closing", closing},     {"limits", limits},
+                 {"short_counts", short_counts}, {"splicing", splicing}};
     for (size_t at = 0; at < sizeof cases / sizeof *cases; at++)
         if (!strcmp(cases[at].name, name)) {
             cases[at].run();

@@ -13,9 +13,11 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use afunix::call::TRANSFER_MAX;
-use afunix::{ADDRESS_MAX, Errno, NameOut, NameWant, RawName};
-use afunix_model::sockets::{Cause, SocketKey, Stop, Waiting, names};
+use afunix::{ADDRESS_MAX, Address, Errno, NameOut, NameWant, RawName, SocketType, trace};
+use afunix_model::sockets::{Cause, SocketKey, Sockets, Stop, Waiting, names};
 
+use crate::faults::{Chance, Fault};
+use crate::filter;
 use crate::supervisor::Supervisor;
 use crate::sys::file;
 use crate::sys::memory::{self, Span};
@@ -38,6 +40,10 @@ pub(crate) struct Call {
     pub(crate) deadline: Option<Duration>,
     /// With what it ends if a signal interrupts it.
     pub(crate) interrupted: Errno,
+    /// Its beginning was told.
+    pub(crate) is_told: bool,
+    /// A fault: how many bytes it moves at most.
+    limit: Option<usize>,
     state: State,
 }
 
@@ -87,8 +93,50 @@ impl From<Result<usize, Errno>> for Flow {
 
 impl Call {
     pub(crate) fn new(request: Request) -> Call {
-        let interrupted = Errno::INTR;
-        Call { request, socket: None, cause: None, deadline: None, interrupted, state: State::None }
+        Call {
+            request,
+            socket: None,
+            cause: None,
+            deadline: None,
+            interrupted: Errno::INTR,
+            is_told: false,
+            limit: None,
+            state: State::None,
+        }
+    }
+
+    /// Much as strace(1) prints it, without its result.
+    pub(crate) fn in_words(&self) -> String {
+        let (name, fd) = (name_of(self.request.number), self.int(0));
+        match self.request.number {
+            libc::SYS_socket | libc::SYS_socketpair => {
+                let kind = Sockets::socket_type(self.int(1), self.int(2));
+                let kind = match kind {
+                    Ok(SocketType::Stream) => "SOCK_STREAM",
+                    Ok(SocketType::Datagram) => "SOCK_DGRAM",
+                    Ok(SocketType::Seqpacket) => "SOCK_SEQPACKET",
+                    Err(_) => "?",
+                };
+                format!("{name}({kind})")
+            }
+            libc::SYS_bind | libc::SYS_connect => {
+                let to = NameArg::read(self.tid(), self.arg(1), self.int(2));
+                let to = match to.bytes().map(|bytes| bytes.map(Address::from_bytes)) {
+                    Ok(Some(Ok(address))) => format!("{address:?}"),
+                    _ => "?".to_owned(),
+                };
+                format!("{name}({fd}, {to})")
+            }
+            libc::SYS_read | libc::SYS_write | libc::SYS_recvfrom | libc::SYS_sendto => {
+                format!("{name}({fd}, {} bytes)", self.arg(2))
+            }
+            libc::SYS_listen | libc::SYS_shutdown => format!("{name}({fd}, {})", self.int(1)),
+            libc::SYS_getsockopt | libc::SYS_setsockopt => {
+                let option = afunix::options::option_name(self.int(2)).unwrap_or("?");
+                format!("{name}({fd}, {option})")
+            }
+            _ => format!("{name}({fd})"),
+        }
     }
 
     fn is_first(&self) -> bool {
@@ -145,6 +193,8 @@ impl Supervisor {
             libc::SYS_socket => return self.socket(call),
             libc::SYS_socketpair => return self.socketpair(call),
             libc::SYS_splice => return self.splice(call),
+            // What happened before is shown by now.
+            number if filter::ALL_POLLS.contains(&number) => return Ok(Flow::Done(Reply::GoOn)),
             _ => {}
         }
         if call.is_first() {
@@ -157,6 +207,7 @@ impl Supervisor {
                     return Err(errno);
                 }
             };
+            self.inject(call)?;
         }
         match call.request.number {
             libc::SYS_read | libc::SYS_readv | libc::SYS_preadv2 => self.read(call),
@@ -184,6 +235,54 @@ impl Supervisor {
                 self.report.note(format!("system call {number} on a socket is not emulated"));
                 Err(Errno::NOSYS)
             }
+        }
+    }
+
+    /// Lets a fault strike, if it is to: EINTR, or a limit.
+    fn inject(&mut self, call: &mut Call) -> Result<(), Errno> {
+        if self.dice.are_off() {
+            return Ok(());
+        }
+        let pid = self.threads.pid(call.tid());
+        let is_stream = self.sockets.kind(call.key()) == SocketType::Stream;
+        let (may_wait, receives, sends) = match call.request.number {
+            libc::SYS_accept | libc::SYS_accept4 | libc::SYS_connect => (true, false, false),
+            libc::SYS_read | libc::SYS_readv | libc::SYS_recvfrom | libc::SYS_recvmsg => {
+                (true, is_stream, false)
+            }
+            libc::SYS_write | libc::SYS_writev | libc::SYS_sendto | libc::SYS_sendmsg => {
+                (true, false, is_stream)
+            }
+            _ => return Ok(()),
+        };
+        let nonblocking = call.is_nonblocking();
+        let bytes = match receives || sends && nonblocking {
+            true => self.transfer_len(call).unwrap_or(0),
+            false => 0,
+        };
+        let what = match self.dice.throw(pid, Chance { may_wait: may_wait && !nonblocking, bytes })
+        {
+            None => return Ok(()),
+            Some(Fault::Interrupt) => "interrupted".to_owned(),
+            Some(Fault::Limit(limit)) => {
+                call.limit = Some(limit);
+                format!("short: {limit} of {bytes} bytes")
+            }
+        };
+        self.report.faults += 1;
+        let what = format!("{} {what}", name_of(call.request.number));
+        self.observer.tell(pid, call.tid(), || trace::EventKind::Fault { what });
+        if call.limit.is_none() { Err(Errno::INTR) } else { Ok(()) }
+    }
+
+    /// Bytes that a call could move.
+    fn transfer_len(&self, call: &Call) -> Result<usize, Errno> {
+        match call.request.number {
+            libc::SYS_sendmsg | libc::SYS_recvmsg => {
+                let header = send::Header::read(call.tid(), call.arg(1))?;
+                vector(call.tid(), header.vector.0, header.vector.1).map(|spans| total(&spans))
+            }
+            _ => buffers(call).map(|spans| total(&spans)),
         }
     }
 
@@ -271,6 +370,11 @@ impl NameRoom {
         })
     }
 
+    /// Whether what is told can be written.
+    fn is_good(self, tid: i32) -> bool {
+        memory::is_writable(tid, self.len) && memory::is_writable(tid, self.address)
+    }
+
     /// Writes what was told; EFAULT.
     fn write(self, tid: i32, name: &NameOut) -> Result<(), Errno> {
         if let Some(len) = name.reported {
@@ -315,6 +419,15 @@ fn vector(tid: i32, address: u64, count: u64) -> Result<Vec<Span>, Errno> {
         spans.push(Span { address: word(0), len });
     }
     Ok(spans)
+}
+
+/// Cuts what a call moves, if a fault says so.
+fn cut(spans: &mut [Span], limit: Option<usize>) {
+    let Some(mut left) = limit else { return };
+    for span in spans {
+        span.len = span.len.min(left);
+        left -= span.len;
+    }
 }
 
 fn total(spans: &[Span]) -> usize {

@@ -4,12 +4,12 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use afunix::{Errno, SocketType};
-use afunix_model::sockets::{Destination, Name, NameKey, names};
+use afunix_model::sockets::{Destination, Name, NameKey, Stop, names};
 
-use super::{Call, Flow, NameArg, NameRoom, stopped};
+use super::{Call, Flow, NameArg, NameRoom, Reply, stopped};
 use crate::caller::{self, Identity};
 use crate::supervisor::Supervisor;
-use crate::sys::{act, file};
+use crate::sys::{act, file, socket};
 
 impl Supervisor {
     pub(super) fn bind(&mut self, call: &Call) -> Result<Flow, Errno> {
@@ -36,9 +36,13 @@ impl Supervisor {
             act::make_socket_inode(&at, mode)?;
             act::handle(&at, false)
         })?;
-        let bound = self.sockets.bind_path(*key, path, name_key(&handle)?);
+        let name = name_key(&handle)?;
+        let bound = self.sockets.bind_path(*key, path, name);
         match (bound, self.placeholders.get_mut(key)) {
-            (Ok(()), Some(place)) => place.name = Some(handle),
+            (Ok(()), Some(place)) => {
+                place.name = Some(handle);
+                self.outside.add_own(name);
+            }
             // BIND 1: "already bound" is found out after the inode was made.
             _ => act::act_as(&self.home, &there, || {
                 act::unlink(&at);
@@ -66,22 +70,40 @@ impl Supervisor {
         }
         let identity = self.threads.identity(call.tid())?;
         let to = self.destination(call.tid(), &identity, names::parse_name(address)?);
+        if self.lets_out(call, &to)? {
+            return Ok(Flow::Done(Reply::GoOn));
+        }
         let (nonblocking, cause) = (call.is_nonblocking(), call.cause());
         let (tickets, caller) = (&mut self.tickets, identity.caller());
         match self.sockets.connect(tickets, &caller, key, &to, nonblocking, cause) {
             Ok(()) => Ok(Flow::value(0)),
             Err(stop) => {
-                if let Destination::Path(Ok(_)) = to {
-                    self.tell_of_outside(&name, stop);
-                }
+                self.tell_of_outside(&name, &to, stop);
                 stopped(call, stop)
             }
         }
     }
 
-    /// Says once of each path that there is a socket, but none of the model's.
-    fn tell_of_outside(&mut self, name: &NameArg, stop: afunix_model::sockets::Stop) {
-        let refused = stop == Errno::CONNREFUSED.into();
+    /// Makes a number stand for a real socket, if what it is to reach is outside and allowed: then
+    /// the kernel makes the call.
+    pub(super) fn lets_out(&mut self, call: &Call, to: &Destination<'_>) -> Result<bool, Errno> {
+        let Destination::Path(Ok(name)) = *to else { return Ok(false) };
+        let Some((key, near)) = &call.socket else { return Ok(false) };
+        if !self.outside.is_allowed(name) {
+            return Ok(false);
+        }
+        let kind = self.sockets.kind(*key).raw();
+        let real = socket::real(kind, file::is_nonblocking(near.as_fd()))?;
+        let number = call.int(0);
+        let cloexec = caller::closes_on_exec(call.tid(), number);
+        self.listener.replace(call.request.id, real.as_fd(), number, cloexec)?;
+        Ok(true)
+    }
+
+    /// Counts what a program would have reached outside.
+    fn tell_of_outside(&mut self, name: &NameArg, to: &Destination<'_>, stop: Stop) {
+        let Destination::Path(Ok(found)) = *to else { return };
+        let refused = stop == Errno::CONNREFUSED.into() && !self.outside.is_own(found);
         if refused && let Ok(Some(address)) = name.bytes() {
             let path = address[2..].split(|byte| *byte == 0).next().unwrap_or_default();
             let path = path.escape_ascii();

@@ -7,7 +7,7 @@ use afunix::{Errno, NameOut, NameWant, RecvFlags, SegmentMut, SocketType};
 use afunix_model::sockets::{Attachment, Incoming, Install, Receiving, Stop};
 
 use super::send::Header;
-use super::{Call, Flow, NameRoom, State, buffers, stopped, total, vector};
+use super::{Call, Flow, NameRoom, State, buffers, cut, stopped, total, vector};
 use crate::flight::Held;
 use crate::supervisor::Supervisor;
 use crate::sys::memory::{self, Span};
@@ -115,6 +115,9 @@ impl Supervisor {
         let State::Receive(mut receive) = std::mem::take(&mut call.state) else {
             panic!("a receive has its state");
         };
+        if call.is_first() {
+            cut(&mut receive.room.spans, call.limit);
+        }
         match self.receive_one(call, &mut receive) {
             Ok((bytes, _)) => Ok(Flow::value(bytes)),
             Err(Stop::Wait(waiting)) => {
@@ -232,7 +235,7 @@ impl Supervisor {
         // RCMSG 9: memory that cannot be written is no error.
         let mut out = match control.1 {
             0 => ControlOut::nothing(),
-            _ if is_writable(tid, control.0) => ControlOut::new(&mut bytes),
+            _ if memory::is_writable(tid, control.0) => ControlOut::new(&mut bytes),
             len => ControlOut::fault(len),
         };
         let parts = self.parts();
@@ -258,13 +261,6 @@ impl Supervisor {
 fn is_possible(span: &Span) -> bool {
     let end = span.address.saturating_add(span.len as u64);
     ADDRESSES.contains(&span.address) && end <= ADDRESSES.end
-}
-
-/// Whether a byte can be written: what is there is written again.
-fn is_writable(tid: i32, address: u64) -> bool {
-    let mut byte = [0];
-    memory::read_bytes(tid, address, &mut byte).is_ok()
-        && memory::write_bytes(tid, address, &byte).is_ok()
 }
 
 /// The receiver's table of descriptors.

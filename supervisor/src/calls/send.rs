@@ -10,7 +10,7 @@ use afunix_model::sockets::{
     parse_control,
 };
 
-use super::{Call, Flow, NameArg, State, buffers, stopped, total, vector};
+use super::{Call, Flow, NameArg, Reply, State, buffers, cut, stopped, total, vector};
 use crate::caller::{Identity, Threads};
 use crate::flight::Held;
 use crate::supervisor::{Supervisor, key_of};
@@ -129,6 +129,9 @@ impl Supervisor {
             let name = (address != 0).then(|| NameArg::read(call.tid(), address, len));
             let flags = SendFlags::from_bits_retain(call.int(3));
             let message = Message { name, ..Message::plain(buffers(call)?, flags) };
+            if self.goes_out(call, &message)? {
+                return Ok(Flow::Done(Reply::GoOn));
+            }
             call.state = State::Send(Box::new(Send::new(message)));
         }
         self.go_on_sending(call)
@@ -137,9 +140,27 @@ impl Supervisor {
     pub(super) fn sendmsg(&mut self, call: &mut Call) -> Result<Flow, Errno> {
         if call.is_first() {
             let message = Message::read(call.tid(), call.arg(1), call.int(2))?;
+            if self.goes_out(call, &message)? {
+                return Ok(Flow::Done(Reply::GoOn));
+            }
             call.state = State::Send(Box::new(Send::new(message)));
         }
         self.go_on_sending(call)
+    }
+
+    /// Whether a datagram is for somebody outside who may be reached.
+    fn goes_out(&mut self, call: &Call, message: &Message) -> Result<bool, Errno> {
+        let Some(name) = message.name.filter(|_| self.outside.is_open()) else { return Ok(false) };
+        let is_datagram = self.sockets.kind(call.key()) == SocketType::Datagram;
+        let Ok(Some(address)) = name.bytes() else { return Ok(false) };
+        match names::parse_name(address) {
+            Ok(name @ Name::Path(_)) if is_datagram => {
+                let identity = self.threads.identity(call.tid())?;
+                let to = self.destination(call.tid(), &identity, name);
+                self.lets_out(call, &to)
+            }
+            _ => Ok(false),
+        }
     }
 
     fn go_on_sending(&mut self, call: &mut Call) -> Result<Flow, Errno> {
@@ -147,6 +168,10 @@ impl Supervisor {
             panic!("a send has its state");
         };
         let first = call.is_first();
+        if first && call.limit.is_some() {
+            cut(&mut send.message.spans, call.limit);
+            send.len = total(&send.message.spans);
+        }
         match self.send_one(call, &mut send, first) {
             Err(Stop::Wait(waiting)) => {
                 call.state = State::Send(send);

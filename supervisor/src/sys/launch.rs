@@ -164,10 +164,18 @@ impl Started {
             if count != size as isize {
                 return;
             }
-            if info.ssi_code <= 0 && self.ended().is_none() {
+            let targets = match self.ended() {
+                _ if info.ssi_code > 0 => Vec::new(),
+                None => vec![self.pid],
+                // What it has left behind.
+                Some(_) => {
+                    descendants().into_iter().filter(|pid| *pid != self.guardian_pid).collect()
+                }
+            };
+            for pid in targets {
                 // SAFETY: takes numbers.
                 unsafe {
-                    libc::kill(self.pid, info.ssi_signo as i32);
+                    libc::kill(pid, info.ssi_signo as i32);
                 }
             }
         }

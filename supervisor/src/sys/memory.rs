@@ -67,6 +67,12 @@ pub(crate) fn write_bytes(tid: i32, address: u64, bytes: &[u8]) -> Result<(), Er
     if write(tid, &[all], bytes) == bytes.len() { Ok(()) } else { Err(Errno::FAULT) }
 }
 
+/// Whether a byte can be written: what is there is written again.
+pub(crate) fn is_writable(tid: i32, address: u64) -> bool {
+    let mut byte = [0];
+    read_bytes(tid, address, &mut byte).is_ok() && write_bytes(tid, address, &byte).is_ok()
+}
+
 /// Control data of the program. Its numbers are looked up in the program's table.
 pub(crate) fn control(bytes: &[u8]) -> RawControl<'_> {
     // SAFETY: nobody uses the numbers as the supervisor's own descriptors.

@@ -89,7 +89,7 @@ impl Listener {
 
     /// A new number for a file in the calling process; EMFILE.
     pub(crate) fn give(&self, id: u64, file: BorrowedFd<'_>, cloexec: bool) -> Result<i32, Errno> {
-        self.add(id, file, cloexec, 0)
+        self.add(id, file, cloexec, (0, 0))
     }
 
     /// As [`Listener::give`], and ends the call with the number.
@@ -99,15 +99,33 @@ impl Listener {
         file: BorrowedFd<'_>,
         cloexec: bool,
     ) -> Result<i32, Errno> {
-        self.add(id, file, cloexec, libc::SECCOMP_ADDFD_FLAG_SEND as u32)
+        self.add(id, file, cloexec, (libc::SECCOMP_ADDFD_FLAG_SEND as u32, 0))
     }
 
-    fn add(&self, id: u64, file: BorrowedFd<'_>, cloexec: bool, flags: u32) -> Result<i32, Errno> {
+    /// Makes a number of the calling process stand for a file.
+    pub(crate) fn replace(
+        &self,
+        id: u64,
+        file: BorrowedFd<'_>,
+        number: i32,
+        cloexec: bool,
+    ) -> Result<(), Errno> {
+        let flags = libc::SECCOMP_ADDFD_FLAG_SETFD as u32;
+        self.add(id, file, cloexec, (flags, number as u32)).map(drop)
+    }
+
+    fn add(
+        &self,
+        id: u64,
+        file: BorrowedFd<'_>,
+        cloexec: bool,
+        (flags, newfd): (u32, u32),
+    ) -> Result<i32, Errno> {
         let request = libc::seccomp_notif_addfd {
             id,
             flags,
             srcfd: file.as_raw_fd() as u32,
-            newfd: 0,
+            newfd,
             newfd_flags: if cloexec { libc::O_CLOEXEC as u32 } else { 0 },
         };
         loop {

@@ -28,6 +28,13 @@ pub(crate) fn pair(nonblocking: bool) -> Result<(OwnedFd, OwnedFd), Errno> {
     Ok((near, far))
 }
 
+/// A real socket of the family.
+pub(crate) fn real(kind: i32, nonblocking: bool) -> Result<OwnedFd, Errno> {
+    let kind = kind | libc::SOCK_CLOEXEC | if nonblocking { libc::SOCK_NONBLOCK } else { 0 };
+    // SAFETY: takes three numbers.
+    check(unsafe { libc::socket(libc::AF_UNIX, kind, 0) }).map(owned)
+}
+
 /// Sends bytes that only count: a token of something to be read, or what fills a send buffer.
 fn send(from: BorrowedFd<'_>, len: usize, flags: i32) -> bool {
     let bytes = [0u8; FILLING];
