@@ -26,7 +26,7 @@ use crate::outside::Outside;
 use crate::placeholder::Placeholder;
 use crate::report::Report;
 use crate::sys::act::Place;
-use crate::sys::epoll::Poller;
+use crate::sys::epoll::{Poller, wait_for};
 use crate::sys::launch::Started;
 use crate::sys::notify::{Listener, Request};
 use crate::sys::process;
@@ -35,8 +35,7 @@ use crate::sys::process;
 /// not tell. A call that is being answered cannot be interrupted, so nothing is lost.
 const SIGNAL_PERIOD: Duration = Duration::from_millis(10);
 
-/// What the main poller tells of.
-const CALLS: u64 = 0;
+/// What the poller of all but calls tells of.
 const QUIET: u64 = 1;
 const SIGNALS: u64 = 2;
 const GUARDIAN: u64 = 3;
@@ -57,7 +56,8 @@ struct Waiting {
 pub(crate) struct Supervisor {
     pub(crate) listener: Listener,
     started: Started,
-    main: Poller,
+    /// All that there is to wait for beside calls.
+    others: Poller,
     /// Ends of threads and hang-ups of placeholders: looked at before every call, so that what was
     /// closed before it is closed.
     quiet: Poller,
@@ -90,15 +90,14 @@ impl Supervisor {
         sockets.watch.touching = true;
         sockets.watch.flowing = true;
         let listener = Listener::new(started.listener.try_clone().map_err(|_| Errno::MFILE)?);
-        let (main, quiet) = (Poller::new()?, Poller::new()?);
-        main.watch(listener.as_fd(), CALLS)?;
-        main.watch(quiet.as_fd(), QUIET)?;
-        main.watch(started.signals.as_fd(), SIGNALS)?;
-        main.watch(started.guardian.as_fd(), GUARDIAN)?;
+        let (others, quiet) = (Poller::new()?, Poller::new()?);
+        others.watch(quiet.as_fd(), QUIET)?;
+        others.watch(started.signals.as_fd(), SIGNALS)?;
+        others.watch(started.guardian.as_fd(), GUARDIAN)?;
         Ok(Supervisor {
             listener,
             started,
-            main,
+            others,
             quiet,
             sockets,
             tickets: Tickets::default(),
@@ -124,10 +123,16 @@ impl Supervisor {
     pub(crate) fn run(mut self) -> (Started, Report) {
         let mut happened = Vec::new();
         loop {
-            self.main.wait(self.next_look(), &mut happened);
+            let (listener, others) = (self.listener.as_fd(), self.others.as_fd());
+            let (call, other) = wait_for(listener, others, self.next_look());
+            if call {
+                self.next_call();
+            }
+            if other {
+                self.others.wait(Some(Duration::ZERO), &mut happened);
+            }
             for token in happened.drain(..) {
                 match token {
-                    CALLS => self.next_call(),
                     QUIET => self.drain_quiet(),
                     SIGNALS => self.started.hand_on_signals(),
                     _ => {

@@ -17,6 +17,31 @@ impl AsFd for Poller {
     }
 }
 
+/// Waits until there is input at either of two, for so long at most; tells at which.
+///
+/// The first should be the listener: who waits for it here, rather than in an epoll, is woken on
+/// the processor of the caller that it serves.
+pub(crate) fn wait_for(
+    first: BorrowedFd<'_>,
+    second: BorrowedFd<'_>,
+    timeout: Option<Duration>,
+) -> (bool, bool) {
+    let of =
+        |fd: BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut both = [of(first), of(second)];
+    // SAFETY: two structures, read and written.
+    unsafe {
+        libc::poll(both.as_mut_ptr(), 2, milliseconds(timeout));
+    }
+    (both[0].revents & libc::POLLIN != 0, both[1].revents & libc::POLLIN != 0)
+}
+
+/// Up to the next one: whoever wakes early would find nothing to do. For ever is -1.
+fn milliseconds(timeout: Option<Duration>) -> i32 {
+    timeout
+        .map_or(-1, |time| i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX))
+}
+
 /// Events of one wait at most.
 const EVENTS: usize = 64;
 
@@ -46,10 +71,7 @@ impl Poller {
     /// Appends the numbers of what has happened. Waits for so long at most, for ever if `None`.
     pub(crate) fn wait(&self, timeout: Option<Duration>, happened: &mut Vec<u64>) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
-        // Up to the next millisecond: whoever wakes early would find nothing to do.
-        let timeout = timeout.map_or(-1, |time| {
-            i32::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-        });
+        let timeout = milliseconds(timeout);
         let own = self.0.as_raw_fd();
         // SAFETY: `events` is room for as many events as are said.
         let count = unsafe { libc::epoll_wait(own, events.as_mut_ptr(), EVENTS as i32, timeout) };
