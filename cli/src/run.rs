@@ -73,6 +73,9 @@ fn supervise(args: &RunArgs) -> Result<i32, Problem> {
     if args.summary {
         eprint!("{}", escape_lines(&outcome.report.to_string()));
     }
+    if outcome.report.strays > 0 {
+        return Ok(1);
+    }
     Ok(afunix_supervisor::end_as(outcome.ended))
 }
 

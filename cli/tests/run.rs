@@ -84,6 +84,11 @@ fn signals_interrupt_and_restart() {
 }
 
 #[test]
+fn no_signal_loses_or_repeats_what_a_call_has_done() {
+    same_as_on_the_kernel("interruptions");
+}
+
+#[test]
 fn a_call_in_progress_holds_the_file() {
     same_as_on_the_kernel("threads");
 }

@@ -29,6 +29,8 @@ pub(crate) struct Placeholder {
     shut: Shut,
     /// The near end was found closed.
     gone: bool,
+    /// Bytes that came from the near end and were not put there to fill it.
+    strays: usize,
     /// Keeps the inode of the path that the socket is bound to, so that its number is not used
     /// again.
     pub(crate) name: Option<OwnedFd>,
@@ -48,7 +50,10 @@ impl Placeholder {
         let inode = file::stat(near.as_fd())?.ino;
         let shut = Shut::No;
         let (tokens, urgent, full, gone) = (false, false, false, false);
-        Ok((Placeholder { far, inode, tokens, urgent, full, shut, gone, name: None }, near))
+        Ok((
+            Placeholder { far, inode, tokens, urgent, full, shut, gone, strays: 0, name: None },
+            near,
+        ))
     }
 
     pub(crate) fn far(&self) -> BorrowedFd<'_> {
@@ -82,7 +87,7 @@ impl Placeholder {
         }
         let room = ready.contains(Readiness::OUT);
         if room && self.full {
-            socket::drain(far);
+            self.strays += socket::drain(far).saturating_sub(socket::FILLING);
             self.full = false;
         } else if !room
             && !self.full
@@ -114,6 +119,13 @@ impl Placeholder {
             socket::drain(near);
             self.tokens = false;
         }
+    }
+
+    /// How many bytes the program has written to the placeholder itself, by a call that nobody
+    /// trapped. To be asked at the end.
+    pub(crate) fn strays(&self) -> usize {
+        let filling = if self.full { socket::FILLING } else { 0 };
+        self.strays + socket::drain(self.far.as_fd()).saturating_sub(filling)
     }
 
     /// Something more came to be read: a new edge.
@@ -167,6 +179,17 @@ mod tests {
         assert!(!place.is_gone());
         drop(other);
         assert!(place.is_gone());
+    }
+
+    #[test]
+    fn what_is_written_to_it_is_a_stray() {
+        let (mut place, near) = Placeholder::new(false).unwrap();
+        for state in [Readiness::empty(), Readiness::OUT, Readiness::empty()] {
+            place.show(state, || Some(near.as_fd()));
+        }
+        assert_eq!(place.strays(), 0);
+        socket::send_token(near.as_fd());
+        assert_eq!(place.strays(), 1);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Report {
     pub bytes: u64,
     /// Descriptors sent.
     pub descriptors_passed: u64,
+    /// Bytes that a call nobody trapped has written to a socket: the run does not count.
+    pub strays: u64,
     /// Faults injected.
     pub faults: u64,
     /// Sockets that nobody had closed when the last process had ended: in flight to each other.

@@ -199,7 +199,12 @@ impl Supervisor {
         }
         self.by_inode.remove(&inode);
         self.full.remove(&key);
-        self.placeholders.remove(&key);
+        let strays = self.placeholders.remove(&key).map_or(0, |place| place.strays());
+        if strays > 0 {
+            self.report.strays += strays as u64;
+            let id = self.sockets.id(key);
+            self.report.note(format!("{strays} bytes went past the model at socket {id}"));
+        }
         self.sockets.release(&mut self.tickets, key);
         self.finish_round();
     }

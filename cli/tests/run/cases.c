@@ -354,6 +354,55 @@ static void signals(void)
     wait_child();
 }
 
+static volatile long interrupted;
+
+/* read and write as a program does that is interrupted all the time. */
+static long move(int fd, void *bytes, int writes)
+{
+    long result;
+    while ((result = writes ? write(fd, bytes, 8) : read(fd, bytes, 8)) < 0 && errno == EINTR)
+        interrupted++;
+    return result;
+}
+
+static void ping_pong(int type, int flags)
+{
+    const long count = 500;
+    int fds[2];
+    struct itimerval often = {{0, 1000}, {0, 1000}}, never = {0};
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = flags};
+    sigaction(SIGALRM, &action, NULL);
+    socketpair(AF_UNIX, type, 0, fds);
+    pid_t child = fork();
+    setitimer(ITIMER_REAL, &often, NULL);
+    long number = 0, at;
+    if (child == 0) {
+        for (at = 0; at < count; at++)
+            if (move(fds[1], &number, 0) != 8 || number != at || move(fds[1], &number, 1) != 8)
+                _exit(1);
+        _exit(0);
+    }
+    interrupted = 0;
+    for (at = 0; at < count; at++) {
+        number = at;
+        if (move(fds[0], &number, 1) != 8 || move(fds[0], &number, 0) != 8 || number != at)
+            break;
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+    printf("%ld of %ld came back\n", at, count);
+    if (flags)
+        printf("%ld interrupted\n", interrupted);
+    wait_child();
+}
+
+static void interruptions(void)
+{
+    ping_pong(SOCK_STREAM, 0);
+    ping_pong(SOCK_SEQPACKET, 0);
+    ping_pong(SOCK_STREAM, SA_RESTART);
+    ping_pong(SOCK_SEQPACKET, SA_RESTART);
+}
+
 static void *reader(void *fd)
 {
     char bytes[10];
@@ -573,6 +622,7 @@ int main(int count, char **words)
                  {"names", names},         {"descriptors", descriptors},
                  {"credentials", credentials}, {"readiness", readiness},
                  {"signals", signals},     {"threads", threads},
+                 {"interruptions", interruptions},
                  {"hostile", hostile},     {"messages", messages},
                  {"closing", closing},     {"limits", limits},
                  {"short_counts", short_counts}, {"splicing", splicing}};

@@ -9,7 +9,7 @@ use afunix::Errno;
 use super::{check, owned};
 
 /// Bytes that make the smallest send buffer unwritable (MEM 2, MEM 8): one message buffer of 1280.
-const FILLING: usize = 256;
+pub(crate) const FILLING: usize = 256;
 
 /// The program's end and the supervisor's. The supervisor's never waits.
 pub(crate) fn pair(nonblocking: bool) -> Result<(OwnedFd, OwnedFd), Errno> {
