@@ -280,6 +280,13 @@ fn change_purges_and_resets<H: Host>(h: &H) {
     let (a, b) = pair(h, DGRAM);
     assert_eq!(connect(h, a, &[0, 0]), Ok(0));
     assert_eq!(poll(h, b), mask("o"), "nothing was dropped");
+
+    let (a, b) = pair(h, DGRAM);
+    assert_eq!(send(h, b, b"lost", 0), Ok(4));
+    let waiting = start(h, move |h| recv(h, b, 9, 0));
+    assert!(waiting.waits(h));
+    assert_eq!(connect(h, a, &[0, 0]), Ok(0));
+    assert_eq!(waiting.join(), Err(Errno::CONNRESET));
 }
 
 fn same_peer_keeps_the_queue<H: Host>(h: &H) {

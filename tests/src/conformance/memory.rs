@@ -137,6 +137,10 @@ fn overshoot<H: Host>(h: &H) {
         let sent = (0..).find(|_| send(h, a, b"x", DONTWAIT) == Err(Errno::AGAIN));
         assert_eq!(sent, Some(278), "type {kind}");
         assert_eq!(outq(h, a), Ok(278 * 768));
+        let (a, _b) = pair(h, kind);
+        set_int(h, a, SO_SNDBUF, 0).unwrap();
+        let sent = (0..).find(|_| send(h, a, b"x", DONTWAIT) == Err(Errno::AGAIN));
+        assert_eq!((sent, outq(h, a)), (Some(6), Ok(6 * 768)), "just full");
     }
     let (a, _b) = pair(h, STREAM);
     assert_eq!(send(h, a, &vec![0; 1 << 20], DONTWAIT), Ok(6 * 36_544));

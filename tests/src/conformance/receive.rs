@@ -332,6 +332,11 @@ fn an_empty_message_is_seen_once<H: Host>(h: &H) {
         assert_eq!(set_int(h, b, SO_PEEK_OFF, 0), Ok(0));
         assert_eq!(recv(h, b, 9, PEEK), Ok(then.to_vec()));
     }
+    let (a, b) = pair(h, DGRAM);
+    assert_eq!(set_int(h, b, SO_PEEK_OFF, 0), Ok(0));
+    assert_eq!((send(h, a, b"", 0), send(h, a, b"next", 0)), (Ok(0), Ok(4)));
+    assert_eq!(recv(h, b, 9, PEEK), Ok(vec![]));
+    assert_eq!(recv(h, b, 9, PEEK), Ok(b"next".to_vec()));
 }
 
 fn out_of_band_comes_first<H: Host>(h: &H) {
