@@ -42,6 +42,12 @@ impl<B: Backend + Clone> UnixDatagram<B> {
 }
 
 impl<B: Backend> UnixDatagram<B> {
+    /// Gives a socket its name, once: EINVAL the second time, EADDRINUSE as for
+    /// [`bind`](UnixDatagram::bind). For a socket that was to be set up, or to ask, before.
+    pub fn bind_to(&self, address: &Address) -> io::Result<()> {
+        socket::bind(&self.fd, address)
+    }
+
     /// Sets the peer (DGCONN).
     pub fn connect(&self, address: &Address) -> io::Result<()> {
         socket::connect(&self.fd, address)

@@ -21,7 +21,7 @@ pub trait Variant: 'static {
     /// What it shows, in a line.
     const ABOUT: &'static str;
 
-    /// What has to be held by whoever asks and binds; `None`: another one does.
+    /// What has to be held by whoever asks and binds. EADDRINUSE: another one holds it.
     fn lock<H: Host>(host: &H, path: &Path) -> io::Result<Option<UnixDatagram<H>>>;
 }
 
@@ -32,8 +32,8 @@ impl Variant for Broken {
     const NAME: &'static str = "start-race";
     const ABOUT: &'static str = "two daemons start at once; one removes the other's path (flom #6)";
 
-    fn lock<H: Host>(host: &H, _: &Path) -> io::Result<Option<UnixDatagram<H>>> {
-        UnixDatagram::unbound(host).map(Some)
+    fn lock<H: Host>(_: &H, _: &Path) -> io::Result<Option<UnixDatagram<H>>> {
+        Ok(None)
     }
 }
 
@@ -47,10 +47,7 @@ impl Variant for Fixed {
 
     fn lock<H: Host>(host: &H, path: &Path) -> io::Result<Option<UnixDatagram<H>>> {
         let name = Address::abstract_name(path.as_os_str().as_encoded_bytes())?;
-        match UnixDatagram::bind(host, &name) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
-            bound => bound.map(Some),
-        }
+        UnixDatagram::bind(host, &name).map(Some)
     }
 }
 
@@ -92,21 +89,25 @@ fn be_other<V: Variant, H: Host>(host: &H, path: &Path) -> Result<(), String> {
     uninterrupted(|| first.read(&mut [0])).map(drop).trying("serve until the end")
 }
 
-/// What a daemon holds.
-type Daemon<H> = (UnixDatagram<H>, UnixDatagram<H>);
+/// The daemon's socket, and its lock.
+type Daemon<H> = (UnixDatagram<H>, Option<UnixDatagram<H>>);
 
 /// Becomes the daemon, if there is none.
 fn become_daemon<V: Variant, H: Host>(host: &H, path: &Path) -> Result<Option<Daemon<H>>, String> {
-    let Some(lock) = V::lock(host, path).trying("lock")? else { return Ok(None) };
-    let address = Address::path(path).trying("name the socket")?;
-    if lock.connect(&address).is_ok() {
-        return Ok(None);
-    }
-    // Left by one that was killed, or not there.
-    let _ = fs::remove_file(host, path);
-    match UnixDatagram::bind(host, &address) {
-        Ok(socket) => Ok(Some((socket, lock))),
+    let claim = || -> io::Result<Daemon<H>> {
+        let lock = V::lock(host, path)?;
+        let address = Address::path(path)?;
+        let socket = UnixDatagram::unbound(host)?;
+        if socket.connect(&address).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        // Left by one that was killed, or not there.
+        let _ = fs::remove_file(host, path);
+        socket.bind_to(&address)?;
+        Ok((socket, lock))
+    };
+    match claim() {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
-        Err(error) => Err(error).trying("bind the daemon's socket"),
+        claimed => claimed.map(Some).trying("become the daemon"),
     }
 }
