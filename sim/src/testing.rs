@@ -28,28 +28,28 @@ use crate::tape::Tape;
 
 /// What a process may return: how it ended.
 pub trait Ending {
-    /// Its exit status; prints what went wrong.
-    fn status(self, sim: &Sim) -> i32;
+    /// The exit status of a process of this name; prints what went wrong.
+    fn status(self, name: &str, sim: &Sim) -> i32;
 }
 
 impl Ending for () {
-    fn status(self, _: &Sim) -> i32 {
+    fn status(self, _: &str, _: &Sim) -> i32 {
         0
     }
 }
 
 impl Ending for i32 {
-    fn status(self, _: &Sim) -> i32 {
+    fn status(self, _: &str, _: &Sim) -> i32 {
         self
     }
 }
 
 impl<E: Display> Ending for Result<(), E> {
-    fn status(self, sim: &Sim) -> i32 {
+    fn status(self, name: &str, sim: &Sim) -> i32 {
         match self {
             Ok(()) => 0,
             Err(error) => {
-                sim.print(&error.to_string());
+                sim.print(&format!("{name}: {error}"));
                 1
             }
         }
@@ -128,9 +128,10 @@ impl Test {
         body: impl Fn(&Sim) -> R + Send + Sync + 'static,
     ) -> Process<'_> {
         let mut declared = self.declared.borrow_mut();
+        let who = name.to_owned();
         declared.push(Declared {
             name: name.to_owned(),
-            body: Arc::new(move |sim| body(sim).status(sim)),
+            body: Arc::new(move |sim| body(sim).status(&who, sim)),
             crash: None,
             restart_after: None,
             is_daemon: false,
@@ -280,7 +281,7 @@ fn application(body: fn(&Test)) -> App {
         test.start();
         let waited = test.wait();
         drop(test);
-        waited.status(sim)
+        waited.status("test", sim)
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use afunix::fault::Verdict;
 use afunix::net::{AsSocket, UnixListener, UnixStream};
 use afunix::{Address, Errno, Host, fs};
-use afunix_sim::{Check, Crash, Faults, Settings, Sim, Test, run_test};
+use afunix_sim::{Check, Crash, Faults, Plan, Settings, Sim, Test, run_test};
 
 fn path() -> Address {
     Address::path("/tmp/echo").expect("a short path")
@@ -82,6 +82,15 @@ fn a_rule_holds_until_it_is_lifted(sim: &Test) {
     });
     sim.always("no accept fails", |now| !now.saw(Errno::CONNABORTED));
     sim.eventually("the delay passed", |now| now.time() >= Duration::from_millis(3));
+}
+
+/// The one spins until the other has done its work. Where the one has the higher priority, it is only
+/// fair turns that end it.
+#[afunix_sim::test(runs = 6, faults = Faults::None, plan = Plan::Pct { depth: 1 })]
+fn what_eventually_holds_is_given_a_fair_end(sim: &Test) {
+    sim.process("spins", |sim| while fs::metadata(sim, "/tmp/made").is_err() {});
+    sim.process("makes", |sim| fs::create_dir(sim, "/tmp/made"));
+    sim.eventually("made", |now| now.started("makes") == 1 && now.alive("makes") == 0);
 }
 
 /// What a campaign of this function says when it fails.
