@@ -21,6 +21,17 @@ const BROKEN: [(&str, FailureKind); 9] = [
     ("lost-backlog", FailureKind::Exit),
 ];
 
+/// Where two calls decide by their order: which ones.
+const PAIRS: [(&str, &str, &str); 7] = [
+    ("short-frame", "read(", "sendto("),
+    ("interrupted-server", "read(", "kill("),
+    ("start-race", "bind(", "unlink("),
+    ("blocking-logger", "poll(", "sendto("),
+    ("full-backlog", "connect(", "accept4("),
+    ("lost-descriptor", "recvmsg(", "close("),
+    ("lost-backlog", "connect(", "listen("),
+];
+
 /// Steps that a shrunk failure has at most.
 const MOST_STEPS: u64 = 20;
 
@@ -49,6 +60,15 @@ fn each_is_found_and_shrunk_and_shows_itself_again() {
             let shrunk = &found.shrunk.report;
             assert_eq!(found.failure.kind, kind, "{name}, seed {seed}: {}", found.failure);
             assert!(shrunk.steps <= MOST_STEPS, "{name}, seed {seed}: {} steps", shrunk.steps);
+            for (pair, first, second) in PAIRS {
+                let Some(found) = found.critical.as_ref().filter(|_| pair == name) else {
+                    assert_ne!(pair, name, "seed {seed}: it has no critical pair");
+                    continue;
+                };
+                let calls = [&found.first.call, &found.second.call];
+                let named = calls[0].starts_with(first) && calls[1].starts_with(second);
+                assert!(named, "{name}, seed {seed}: {calls:?}");
+            }
             let again = replay(&app, &options.run, &shrunk.tape, None);
             assert_eq!(again.outcome, shrunk.outcome, "{name}, seed {seed}");
         }

@@ -5,6 +5,7 @@
 //! those the latest, lies between the two calls whose order decides.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use afunix::snapshot::Snapshot;
 use afunix::trace::EventKind;
@@ -12,10 +13,13 @@ use afunix::trace::EventKind;
 use crate::choice::{Label, Loose, Source, Strategy};
 use crate::options::RunOptions;
 use crate::report::{Outcome, Report};
-use crate::run::{App, Runner, replay};
+use crate::run::{App, Choices, Runner, replay, run};
 
 /// How many turns a delay spans at most.
 const LONGEST: usize = 40;
+
+/// Turns of each thread that are tried after the last one of the run.
+const NEXT: usize = 3;
 
 /// Steps that the search may take.
 const STEPS_MAX: u64 = 3_000_000;
@@ -37,8 +41,8 @@ pub struct Place {
     pub thread: String,
     /// The call, as strace would print it, or `spawn`, `process`, `join`, `exit`.
     pub call: String,
-    /// Its step in the run, from 0: what `--until` takes.
-    pub step: u64,
+    /// Its step in the run, from 0: what `--until` takes. `None`: the run failed before it.
+    pub step: Option<u64>,
 }
 
 /// Two calls on whose order it hangs whether the run fails.
@@ -48,7 +52,7 @@ pub struct CriticalPair {
     pub first: Place,
     /// The one that came later. Had it come before `first`, the run would have passed.
     pub second: Place,
-    /// The machine before `second`.
+    /// The machine before `second`, or at the failure.
     pub between: Snapshot,
 }
 
@@ -56,19 +60,50 @@ pub struct CriticalPair {
 struct Order {
     slots: Vec<u32>,
     at: usize,
+    /// The turns that were exchanged: the order must be kept up to their end.
+    until: usize,
+    /// It could not be kept.
+    is_lost: Arc<AtomicBool>,
     rest: Loose,
+}
+
+impl Order {
+    /// The order in which the thread of one turn is put off until another turn is over.
+    fn delaying(
+        slots: &[u32],
+        earlier: usize,
+        later: usize,
+        is_lost: Arc<AtomicBool>,
+        rest: Loose,
+    ) -> Order {
+        let mut slots = slots.to_vec();
+        let delayed = slots[earlier];
+        // Stable: the others first, then the one that is put off.
+        slots[earlier..=later].sort_by_key(|slot| *slot == delayed);
+        // After its first turn it may well do something else than in the failing run.
+        let put_off = slots[earlier..=later].iter().filter(|slot| **slot == delayed).count();
+        Order { slots, at: 0, until: later + 1 - put_off, is_lost, rest }
+    }
+
+    /// Whose turn it would be.
+    fn next(&mut self, can: impl Fn(u32) -> bool) -> Option<u32> {
+        let wanted = self.slots.get(self.at).copied().filter(|slot| can(*slot));
+        if wanted.is_none() && self.at <= self.until {
+            self.is_lost.store(true, Ordering::Relaxed);
+        }
+        self.at += 1;
+        wanted
+    }
 }
 
 impl Strategy for Order {
     fn thread(&mut self, runnable: &[u32], _: bool) -> u32 {
-        let wanted = self.slots.get(self.at);
-        self.at += 1;
-        let index = wanted.and_then(|slot| runnable.iter().position(|other| other == slot));
-        index.unwrap_or(0) as u32
+        let wanted = self.next(|slot| runnable.contains(&slot));
+        runnable.iter().position(|slot| Some(*slot) == wanted).unwrap_or(0) as u32
     }
 
-    fn forced(&mut self, _: u32) {
-        self.at += 1;
+    fn forced(&mut self, thread: u32) {
+        self.next(|slot| slot == thread);
     }
 
     fn choose(&mut self, n: u32, label: Label) -> u32 {
@@ -88,27 +123,45 @@ pub(crate) fn critical_pair(
     report: &Report,
 ) -> Option<CriticalPair> {
     report.failure()?;
-    let turns = &report.turns;
+    let made = report.turns.len();
+    // What the run did not come to any more: each thread's next turns.
+    let next = (0..report.names.len() as u32).cycle().take(NEXT * report.names.len());
+    let slots: Vec<u32> = report.turns.iter().map(|turn| turn.slot).chain(next).collect();
     let mut limited = report.tape.options(options);
     limited.record = false;
     limited.most_steps = 10 * report.steps + 1000;
-    let mut runner = Runner::new(Arc::new(limited));
+    let mut runner = Runner::new(Arc::new(limited.clone()));
     let mut left = STEPS_MAX;
-    for distance in 1..=LONGEST.min(turns.len().saturating_sub(1)) {
-        for later in (distance..turns.len()).rev() {
+    for distance in 1..=LONGEST.min(slots.len().saturating_sub(1)) {
+        for later in (distance..slots.len()).rev() {
             let earlier = later - distance;
-            let delayed = turns[earlier].slot;
-            if turns[later].slot == delayed {
+            if earlier >= made || slots[later] == slots[earlier] {
                 continue;
             }
-            let mut slots: Vec<u32> = turns.iter().map(|turn| turn.slot).collect();
-            // Stable: the others first, then the one that is put off.
-            slots[earlier..=later].sort_by_key(|slot| *slot == delayed);
-            let rest = Loose::new(&report.tape.choices);
-            let source = Source::Other(Box::new(Order { slots, at: 0, rest }));
-            let outcome = runner.run(app, source, None);
-            if outcome == Outcome::Passed {
-                return pair(app, options, report, earlier, later);
+            let is_lost = Arc::new(AtomicBool::new(false));
+            let order = || {
+                let rest = Loose::new(&report.tape.choices);
+                Order::delaying(&slots, earlier, later, Arc::clone(&is_lost), rest)
+            };
+            let outcome = runner.run(app, Source::Other(Box::new(order())), None);
+            if outcome == Outcome::Passed && !is_lost.load(Ordering::Relaxed) {
+                let between = match report.turns.get(later) {
+                    Some(turn) => {
+                        let second = place(report, *turn, true)?;
+                        let until = second.step;
+                        (second, replay(app, options, &report.tape, until).snapshot)
+                    }
+                    None => {
+                        limited.record = true;
+                        let passing = run(app, &limited, Choices::Strategy(Box::new(order())));
+                        let delayed = slots[earlier..later].iter();
+                        let delayed = delayed.filter(|slot| **slot == slots[earlier]).count();
+                        let turn = *passing.turns.get(later - delayed)?;
+                        (place(&passing, turn, false)?, report.snapshot.clone())
+                    }
+                };
+                let first = place(report, report.turns[earlier], true)?;
+                return Some(CriticalPair { first, second: between.0, between: between.1 });
             }
             left = left.saturating_sub(runner.world().counts.steps.max(1));
             if left == 0 {
@@ -119,21 +172,8 @@ pub(crate) fn critical_pair(
     None
 }
 
-fn pair(
-    app: &App,
-    options: &RunOptions,
-    report: &Report,
-    earlier: usize,
-    later: usize,
-) -> Option<CriticalPair> {
-    let first = place(report, report.turns[earlier])?;
-    let second = place(report, report.turns[later])?;
-    let between = replay(app, options, &report.tape, Some(second.step)).snapshot;
-    Some(CriticalPair { first, second, between })
-}
-
-/// What a thread does in its turn.
-fn place(report: &Report, turn: Turn) -> Option<Place> {
+/// What a thread does in its turn; `counts` if the steps are those of the failing run.
+fn place(report: &Report, turn: Turn, counts: bool) -> Option<Place> {
     let name = report.names.get(turn.slot as usize)?.clone();
     let mark = report.tape.marks.get(turn.step);
     let begins = mark.is_some_and(|mark| mark.thread == name);
@@ -157,5 +197,5 @@ fn place(report: &Report, turn: Turn) -> Option<Place> {
         false => before.iter().rev().filter(is_ours).find_map(enter),
     };
     let call = call.filter(|call| call.starts_with(&plain)).unwrap_or(plain);
-    Some(Place { thread: name, call, step: step as u64 })
+    Some(Place { thread: name, call, step: counts.then_some(step as u64) })
 }

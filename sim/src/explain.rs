@@ -104,9 +104,13 @@ pub fn critical(pair: &CriticalPair) -> String {
         "critical pair: if the second of these calls comes before the first, the run passes\n",
     );
     for Place { thread, call, step } in [&pair.first, &pair.second] {
+        let step = step.map_or("-".to_owned(), |step| step.to_string());
         let _ = writeln!(text, "  step {step:>3}  {}: {}", escape(thread), escape(call));
     }
-    let _ = writeln!(text, "between them, before step {}, the sockets are:", pair.second.step);
+    let _ = match pair.second.step {
+        Some(step) => writeln!(text, "between them, before step {step}, the sockets are:"),
+        None => writeln!(text, "the run failed before the second; there the sockets are:"),
+    };
     text.push_str(&table(&pair.between));
     text
 }
