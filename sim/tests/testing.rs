@@ -84,8 +84,8 @@ fn a_rule_holds_until_it_is_lifted(sim: &Test) {
     sim.eventually("the delay passed", |now| now.time() >= Duration::from_millis(3));
 }
 
-/// The one spins until the other has done its work. Where the one has the higher priority, it is only
-/// fair turns that end it.
+/// The one spins until the other has done its work. Where the one has the higher priority, it is
+/// only fair turns that end it.
 #[afunix_sim::test(runs = 6, faults = Faults::None, plan = Plan::Pct { depth: 1 })]
 fn what_eventually_holds_is_given_a_fair_end(sim: &Test) {
     sim.process("spins", |sim| while fs::metadata(sim, "/tmp/made").is_err() {});
