@@ -26,6 +26,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "VFS 5" close_during_accept,
         "VFS 5" close_during_poll,
         "VFS 5" close_during_poll_for_a_hangup,
+        "VFS 5" replaced_during_poll,
         "VFS 6" nonblock_set_while_blocked,
         "VFS 6" settings_of_blocked_calls,
     ]
@@ -262,6 +263,22 @@ fn close_during_poll_for_a_hangup<H: Host>(h: &H) {
         assert_eq!(shutdown(h, b, WR), Ok(0));
         assert_eq!(waiting.join(), Ok(Readiness::NVAL));
         assert_eq!([held, b].map(|fd| close(h, fd)), [Ok(0); 2]);
+    }
+}
+
+/// A poll looks its numbers up at each wake, and goes on waiting where it began.
+fn replaced_during_poll<H: Host>(h: &H) {
+    for kind in [STREAM, DGRAM, SEQPACKET] {
+        let (a, b) = pair(h, kind);
+        let (c, d) = pair(h, kind);
+        let waiting = start(h, move |h| poll_for(h, a, Readiness::IN, None));
+        assert_eq!(dup2(h, c, a), Ok(a as usize));
+        assert_eq!(send(h, b, b"x", 0), Ok(1));
+        assert!(waiting.waits(h), "woken, it finds nothing where the number leads now");
+        assert_eq!(send(h, d, b"x", 0), Ok(1));
+        assert!(waiting.waits(h), "nobody waits there");
+        assert_eq!(send(h, b, b"x", 0), Ok(1));
+        assert_eq!(waiting.join(), Ok(Readiness::IN));
     }
 }
 

@@ -84,7 +84,8 @@ impl Machine {
         Some(self.process(cx).descriptors.get(number).ok()?.file)
     }
 
-    /// Waits at the files of all numbers, each for its events.
+    /// Waits at the files of all numbers, each for its events. VFS 5: a call that waits on waits at
+    /// those where it began, whatever the numbers stand for by then.
     pub(super) fn wait_for_readiness(
         &mut self,
         cx: Cx,
@@ -94,8 +95,13 @@ impl Machine {
         let ticket = self.tickets.issue();
         let mut polled = Vec::new();
         let mut sockets = Vec::new();
-        for (number, events) in entries {
-            let Some(file) = self.polled_file(cx, number) else { continue };
+        let began_at = self.in_call(cx).map(|call| call.polled.clone());
+        for (at, (number, events)) in entries.enumerate() {
+            let file = match &began_at {
+                Some(files) => files.get(at).copied(),
+                None => self.polled_file(cx, number),
+            };
+            let Some(file) = file else { continue };
             polled.push(file);
             match self.files[file].kind {
                 Kind::Socket(socket) => {
