@@ -102,7 +102,8 @@ pub(crate) fn start(program: &[CString], filter: &[libc::sock_filter]) -> Result
     };
     while shared.stage.load(Ordering::Acquire) == 0 {
         futex_wait(&shared.stage, 0);
-        if has_ended(&guardian) {
+        // A program that fails at once has said so before it ends.
+        if has_ended(&guardian) && shared.stage.load(Ordering::Acquire) == 0 {
             return fail(Failure::System("fork", Errno::AGAIN));
         }
     }
