@@ -24,7 +24,7 @@ pub struct RunOptions {
     /// such a process only exits with status 101.
     pub panics_fail: bool,
     /// Whether each simulated thread is an OS thread of its own, for code that keeps something in
-    /// thread-locals across calls. The runs are the same, some twenty times slower.
+    /// thread-locals across calls. The runs are the same, only slower.
     pub os_threads: bool,
     /// Keeps what happens, for pictures. Costs much: for one run.
     pub record: bool,

@@ -6,7 +6,10 @@ use afunix::control::{
     ControlOut, HEADER, RawControl, SCM_CREDENTIALS, SCM_PIDFD, SCM_RIGHTS, SOL_SOCKET, cmsg_space,
     messages,
 };
-use afunix::options::{SO_INQ, SO_TIMESTAMP, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS, SO_TIMESTAMPNS_NEW};
+use afunix::options::{
+    SO_INQ, SO_TIMESTAMP, SO_TIMESTAMP_NEW, SO_TIMESTAMPING, SO_TIMESTAMPING_NEW, SO_TIMESTAMPNS,
+    SO_TIMESTAMPNS_NEW,
+};
 use afunix::{Capabilities, Errno, RecvFlags, SocketType, Ucred};
 
 use super::call::{Attachment, Caller, Receiving, Sending};
@@ -181,6 +184,13 @@ impl Writer<'_, '_> {
         };
         let words = [time.as_secs().to_ne_bytes(), u64::from(fraction).to_ne_bytes()];
         self.put(kind, words.as_flattened());
+        if stamping.is_detailed() {
+            let kind = if stamping.new { SO_TIMESTAMPING_NEW } else { SO_TIMESTAMPING };
+            let nanoseconds = u64::from(time.subsec_nanos()).to_ne_bytes();
+            // Of the three times there are the devices' two are none.
+            let words = [time.as_secs().to_ne_bytes(), nanoseconds, [0; 8], [0; 8], [0; 8], [0; 8]];
+            self.put(kind, words.as_flattened());
+        }
     }
 
     /// SCM_PIDFD of the process that sent what was received (RCMSG 3, 6, 10).

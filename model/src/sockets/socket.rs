@@ -98,6 +98,18 @@ pub(super) struct Stamping {
     pub(super) flags: u32,
 }
 
+impl Stamping {
+    /// Whether SO_TIMESTAMPING's message comes after SO_TIMESTAMP's: it asks for the system's time,
+    /// and not for that of messages alone whose receive is to be stamped.
+    pub(super) fn is_detailed(self) -> bool {
+        const RX_SOFTWARE: u32 = 1 << 3;
+        const SOFTWARE: u32 = 1 << 4;
+        const OPT_RX_FILTER: u32 = 1 << 17;
+        let is_received = self.flags & RX_SOFTWARE != 0 || self.flags & OPT_RX_FILTER == 0;
+        self.flags & SOFTWARE != 0 && is_received
+    }
+}
+
 /// Connections to be accepted, in the order of their coming. Few sockets have any.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Backlog(Option<Box<Connections>>);

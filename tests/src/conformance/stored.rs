@@ -61,6 +61,36 @@ fn timestamps<H: Host>(h: &H) {
     set_int(h, b, SO_TIMESTAMPING, 0x18).unwrap();
     send(h, a, b"x", 0).unwrap();
     assert_eq!(recvmsg(h, b, 9, 64, 0).unwrap().control, []);
+    detailed_timestamps(h);
+}
+
+/// SO_TIMESTAMPING's message comes with SO_TIMESTAMP's only, of the type that was set last.
+fn detailed_timestamps<H: Host>(h: &H) {
+    let stamped = |option, flags| {
+        let (a, b) = pair(h, SEQPACKET);
+        set_int(h, b, SO_TIMESTAMP, 1).unwrap();
+        set_int(h, b, option, flags).unwrap();
+        send(h, a, b"x", 0).unwrap();
+        kinds(&recvmsg(h, b, 9, 96, 0).unwrap())
+    };
+    let both = [(SO_TIMESTAMP, 16), (SO_TIMESTAMPING, 48)];
+    for flags in [0x10, 0x18, 0x810, 0x20018] {
+        assert_eq!(stamped(SO_TIMESTAMPING, flags), both, "{flags:#x}");
+    }
+    for flags in [0, 0x8, 0x20010] {
+        assert_eq!(stamped(SO_TIMESTAMPING, flags), both[..1], "{flags:#x}");
+    }
+    let new = [(SO_TIMESTAMP_NEW, 16), (SO_TIMESTAMPING_NEW, 48)];
+    assert_eq!(stamped(SO_TIMESTAMPING_NEW, 0x10), new);
+    let (a, b) = pair(h, DGRAM);
+    set_int(h, b, SO_TIMESTAMPNS, 1).unwrap();
+    set_int(h, b, SO_TIMESTAMPING, 0x10).unwrap();
+    send(h, a, b"x", 0).unwrap();
+    let message = recvmsg(h, b, 9, 96, 0).unwrap();
+    let [(_, short), (kind, long)] = &message.control[..] else { panic!("{:?}", message.control) };
+    assert_eq!(*kind, SO_TIMESTAMPING);
+    assert_eq!(long[..16], short[..], "the same time");
+    assert_eq!(long[16..], [0; 32], "and none of a device");
 }
 
 /// Seconds and nanoseconds of its SO_TIMESTAMPNS.

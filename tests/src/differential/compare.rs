@@ -14,7 +14,14 @@ use super::program::{Program, Request};
 use super::{Both, Found, show};
 
 /// Control messages that tell a time.
-const TIMES: [i32; 4] = [SO_TIMESTAMP, SO_TIMESTAMPNS, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW];
+const TIMES: [i32; 6] = [
+    SO_TIMESTAMP,
+    SO_TIMESTAMPNS,
+    SO_TIMESTAMPING,
+    SO_TIMESTAMP_NEW,
+    SO_TIMESTAMPNS_NEW,
+    SO_TIMESTAMPING_NEW,
+];
 
 /// The first step whose answers differ.
 pub(super) fn first_difference(program: &Program, both: &Both) -> Option<Found> {

@@ -1,5 +1,7 @@
 //! What /proc tells of sockets: /proc/net/unix, and fdinfo of those that are open.
 
+use std::collections::BTreeSet;
+
 use afunix::call::{OptionOut, Stat};
 use afunix::options::{SO_TYPE, SOL_SOCKET};
 use afunix::{Call, Errno, OpenFlags, SegmentMut};
@@ -39,11 +41,16 @@ impl<'a> Row<'a> {
 }
 
 pub(super) fn perform(side: &mut dyn Side, answer: &mut Answer) -> Result_ {
-    let text = match read_all(side, b"/proc/net/unix")? {
-        Ok(text) => text,
-        Err(errno) => return Some(Err(errno)),
-    };
-    let rows: Vec<Row<'_>> = text.lines().filter_map(Row::of).collect();
+    // Twice: what a read passes over when somebody else's socket goes meanwhile, the other has.
+    let mut text = String::new();
+    for _ in 0..2 {
+        match read_all(side, b"/proc/net/unix")? {
+            Ok(read) => text.push_str(&read),
+            Err(errno) => return Some(Err(errno)),
+        }
+    }
+    let lines: BTreeSet<&str> = text.lines().collect();
+    let rows: Vec<Row<'_>> = lines.into_iter().filter_map(Row::of).collect();
     let mut found = 0;
     for number in FIRST..LOOKED_AT {
         let Some(inode) = inode_of_socket(side, number)? else { continue };
