@@ -121,7 +121,7 @@ impl<'a> Search<'_, 'a> {
     }
 
     /// What may happen next: a call that was woken goes on, or one whose time is over ends if it
-    /// did on the kernel.
+    /// did on the kernel. Long after its time, one that sleeps on has looked again (SSEND 14).
     fn ways(&self, point: &Point<'_>) -> Vec<(At, Why)> {
         let woken = point.state.woken();
         let why = |at: &At| match point.state.is_interrupted(*at) {
@@ -132,7 +132,7 @@ impl<'a> Search<'_, 'a> {
         let mut over: Vec<(Duration, At)> = Vec::new();
         for (at, pending) in point.state.pending() {
             if let Some(deadline) = pending.deadline.filter(|deadline| *deadline <= self.rest.now)
-                && self.rest.finished.contains_key(at)
+                && (self.rest.finished.contains_key(at) || deadline + LATE < self.rest.since)
                 && !woken.contains(at)
             {
                 over.push((deadline, *at));
