@@ -1,12 +1,12 @@
 //! The bugs that were reported: each is found from any seed, shrunk to a few steps, and shows
 //! itself again; each repaired application holds, and the small ones are proved.
 
-use afunix::Application;
-use afunix_examples::Visit;
+mod common;
+
 use afunix_sim::{
-    App, Choices, Ended, ExploreOptions, FailureKind, Faults, Plan, RunOptions, app, explore,
-    replay, run,
+    Choices, Ended, ExploreOptions, FailureKind, Faults, Plan, RunOptions, explore, replay, run,
 };
+use common::scenario;
 
 /// The broken applications, with the kind of failure each is found by.
 const BROKEN: [(&str, FailureKind); 9] = [
@@ -34,20 +34,6 @@ const PAIRS: [(&str, &str, &str); 7] = [
 
 /// Steps that a shrunk failure has at most.
 const MOST_STEPS: u64 = 20;
-
-fn scenario(name: &str) -> App {
-    struct Find<'a>(&'a str, Option<App>);
-    impl Visit for Find<'_> {
-        fn visit<A: Application + 'static>(&mut self) {
-            if A::NAME == self.0 {
-                self.1 = Some(app(|host| A::main(host, &[])));
-            }
-        }
-    }
-    let mut find = Find(name, None);
-    afunix_examples::each(&mut find);
-    find.1.unwrap_or_else(|| panic!("there is no scenario {name}"))
-}
 
 #[test]
 fn each_is_found_and_shrunk_and_shows_itself_again() {

@@ -1,27 +1,15 @@
 //! Every scenario in the simulator: the sound ones hold under every fault profile, the broken ones
 //! are found out.
 
+mod common;
+
 use afunix::Application;
 use afunix_examples::Visit;
 use afunix_sim::{
     App, Campaign, Choices, Ended, ExploreOptions, FailureKind, Faults, Plan, Report, RunOptions,
-    app, explore, run,
+    explore, run,
 };
-
-/// The scenario of this name, as what the simulator runs.
-fn scenario(name: &str) -> App {
-    struct Find<'a>(&'a str, Option<App>);
-    impl Visit for Find<'_> {
-        fn visit<A: Application + 'static>(&mut self) {
-            if A::NAME == self.0 {
-                self.1 = Some(app(|host| A::main(host, &[])));
-            }
-        }
-    }
-    let mut find = Find(name, None);
-    afunix_examples::each(&mut find);
-    find.1.unwrap_or_else(|| panic!("there is no scenario {name}"))
-}
+use common::scenario;
 
 fn run_with(app: &App, faults: Faults, seed: u64) -> Report {
     run(app, &RunOptions { faults, ..RunOptions::default() }, Choices::Seed(seed))
