@@ -433,7 +433,7 @@ pub(crate) const ADVICE: &str = "\
 /// which they do, if it differs once more.
 fn nondeterministic(app: &App, options: &RunOptions, choices: Vec<Choice>) -> Failure {
     let mut tape = Tape::of(options, choices);
-    let diverged = (0..4).find_map(|_| {
+    let diverged = (0..32).find_map(|_| {
         let report = replay(app, options, &tape, None);
         let failure = report.failure().filter(|it| it.kind == FailureKind::Diverged);
         let message = failure.map(|failure| failure.message.clone());
