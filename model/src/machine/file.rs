@@ -154,13 +154,19 @@ impl Machine {
 
     /// close(2) of a number. What else it brings about (a release, say) is done when it returns.
     pub(crate) fn close_number(&mut self, pid: Pid, number: i32) -> Result<(), Errno> {
+        let file = self.take_number(pid, number)?;
+        self.drop_reference(file);
+        Ok(())
+    }
+
+    /// Takes a number out of its process's table. The caller drops the reference that it stood for.
+    pub(super) fn take_number(&mut self, pid: Pid, number: i32) -> Result<FileId, Errno> {
         self.touch(Object::Descriptor(pid, number), Access::Read);
         let process = self.processes.get_mut(pid.0).ok_or(Errno::SRCH)?;
         let descriptor = process.descriptors.remove(number)?;
         self.touch(Object::Numbers(pid), Access::Write);
         self.touch(Object::Descriptor(pid, number), Access::Write);
-        self.drop_reference(descriptor.file);
-        Ok(())
+        Ok(descriptor.file)
     }
 
     /// A descriptor or a call in progress lets go of a file.
@@ -171,6 +177,22 @@ impl Machine {
         if state.references == 0 && state.in_flight == 0 {
             self.release(file);
             self.settle();
+        } else {
+            self.touch_dropped(file);
+        }
+    }
+
+    /// A process that ends lets go of a file: it is released when [`Self::settle`] is called.
+    pub(super) fn drop_reference_at_end(&mut self, file: FileId) {
+        self.files[file].references -= 1;
+        self.release_later(file);
+    }
+
+    /// After a reference was dropped.
+    fn release_later(&mut self, file: FileId) {
+        let state = &self.files[file];
+        if state.references == 0 && state.in_flight == 0 {
+            self.to_release.push(file);
         } else {
             self.touch_dropped(file);
         }
@@ -190,15 +212,25 @@ impl Machine {
     /// after every use of the sockets that may drop some.
     #[inline]
     pub(crate) fn settle(&mut self) {
-        if self.collect_due || self.sockets.any_dropped() {
+        if self.collect_due || self.sockets.any_dropped() || !self.to_release.is_empty() {
             self.settle_in_full();
         }
     }
 
+    /// What is dropped together is released in turn, the last dropped first; what that drops comes
+    /// after it (VFS 3).
     fn settle_in_full(&mut self) {
         loop {
             while let Some(attachment) = self.sockets.next_dropped() {
-                self.drop_in_flight(FileId::of(attachment.file));
+                let file = FileId::of(attachment.file);
+                self.files[file].in_flight -= 1;
+                self.release_later(file);
+            }
+            if !self.to_release.is_empty() {
+                for file in std::mem::take(&mut self.to_release).into_iter().rev() {
+                    self.release(file);
+                }
+                continue;
             }
             // GC 3: the release of a socket looks for files in flight that nobody can reach.
             let is_due = std::mem::take(&mut self.collect_due);
@@ -213,20 +245,12 @@ impl Machine {
         }
     }
 
-    fn drop_in_flight(&mut self, file: FileId) {
-        let state = &mut self.files[file];
-        state.in_flight -= 1;
-        if state.references == 0 && state.in_flight == 0 {
-            self.release(file);
-        } else {
-            self.touch_dropped(file);
-        }
-    }
-
     /// The last reference is gone.
     fn release(&mut self, file: FileId) {
         self.touch(Object::References(file), Access::Write);
         self.forget_watches_of(file);
+        // What came before its end, its owner is still told of.
+        self.signal_owners();
         let Some(state) = self.files.remove(file) else { return };
         match state.kind {
             Kind::Socket(socket) => {

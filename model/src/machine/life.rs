@@ -227,23 +227,25 @@ impl Machine {
             let by = self.stepping.unwrap_or_default();
             self.gather_events(self.process_of(by).unwrap_or(pid), by);
         }
-        let threads = match self.processes.get_mut(pid.0) {
-            Some(process) => std::mem::take(&mut process.threads),
-            None => return,
-        };
+        let Some(process) = self.processes.get_mut(pid.0) else { return };
+        // From here on no signal reaches it.
+        process.ended = Some(exit);
+        let threads = std::mem::take(&mut process.threads);
         for tid in threads {
             self.end_call(tid);
             self.threads.remove(tid.0);
         }
-        // VFS 3: exit closes all, in the order of the numbers.
+        // VFS 3: exit closes all. The order of the numbers is that in which they are let go, so the
+        // highest is released first.
         let descriptors = self.processes.get(pid.0).map(|process| &process.descriptors);
         let numbers: Vec<i32> = descriptors
             .map_or_else(Vec::new, |open| open.iter().map(|(number, _)| number).collect());
         for number in numbers {
-            self.close_number(pid, number).expect("nobody else closes what is open");
+            let file = self.take_number(pid, number).expect("nobody else closes what is open");
+            self.drop_reference_at_end(file);
         }
+        self.settle();
         let Some(process) = self.processes.get_mut(pid.0) else { return };
-        process.ended = Some(exit);
         process.pending.clear();
         process.end_waiters.wake_all(&mut self.tickets, Readiness::IN | Readiness::RDNORM);
         let (cwd, root, mounts) = (process.cwd, process.root, process.mounts);

@@ -131,6 +131,8 @@ pub struct Machine {
     watches: Watches,
     /// A socket was released: look for unreachable files in flight (GC 3).
     collect_due: bool,
+    /// Files without references, in the order in which they lost the last.
+    to_release: Vec<FileId>,
     tickets: Tickets,
     processes: Numbered<Process>,
     threads: Numbered<Thread>,
@@ -219,6 +221,7 @@ impl Machine {
             eventfds: SlotMap::with_key(),
             watches: Watches::default(),
             collect_due: false,
+            to_release: Vec::new(),
             tickets: Tickets::default(),
             processes: Numbered::default(),
             threads: Numbered::default(),

@@ -253,7 +253,7 @@ impl Sockets {
         }
         let flags = writer.flags;
         if !receiving.peeked {
-            self.dropped.extend(receiving.files.into_iter().skip(installed));
+            self.dropped.extend(receiving.files.into_iter().skip(installed).rev());
         }
         flags
     }
@@ -262,7 +262,7 @@ impl Sockets {
     #[inline]
     pub fn discard(&mut self, receiving: Receiving) {
         if !receiving.files.is_empty() && !receiving.peeked {
-            self.dropped.extend(receiving.files);
+            self.dropped.extend(receiving.files.into_iter().rev());
         }
     }
 }

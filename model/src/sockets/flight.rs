@@ -71,7 +71,7 @@ impl Sockets {
     pub(super) fn drop_files(&mut self, receiver: SocketKey, buffer: &Buffer) {
         if !buffer.files().is_empty() {
             self.leave_flight(receiver, buffer.user(), buffer.files());
-            self.dropped.extend(buffer.files());
+            self.dropped.extend(buffer.files().iter().rev());
         }
     }
 

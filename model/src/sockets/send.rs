@@ -72,7 +72,7 @@ impl Sockets {
             self.uncharge(tickets, parked.sender, parked.charge);
         }
         if !sending.files.is_empty() {
-            self.dropped.extend(sending.files.drain(..));
+            self.dropped.extend(sending.files.drain(..).rev());
         }
     }
 

@@ -18,6 +18,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "POLL 7" a_peers_full_queue_is_not_told,
         "POLL 7" a_waiting_reader_needs_no_telling,
         "POLL 7" errors_are_told,
+        "POLL 7" what_closes_in_flight_is_told,
         "POLL 7" another_signal,
         "POLL 7" sigio_ends_a_process,
         root "POLL 7" the_owner_is_checked_as_it_is_told,
@@ -236,6 +237,38 @@ fn errors_are_told<H: Host>(h: &H) {
     connect(h, a, &name(0, &[0; 14])).unwrap();
     assert_eq!(get_int(h, b, SO_ERROR), Ok(Errno::CONNRESET.raw()), "DGCONN 3");
     assert_eq!(log.take(), [IO]);
+}
+
+/// The files of a queue that nobody will read are closed one behind the other: who is closed later
+/// is told of what was closed before.
+fn what_closes_in_flight_is_told<H: Host>(h: &H) {
+    let log = Log::new(h);
+    for kind in TYPES {
+        for (messages, told) in [
+            (vec![vec![0, 1]], vec![IO]),
+            (vec![vec![1, 0]], vec![]),
+            (vec![vec![0], vec![1]], vec![]),
+            (vec![vec![1], vec![0]], vec![IO]),
+            (vec![vec![1], vec![2, 0]], vec![IO]),
+        ] {
+            let (from, to) = pair(h, kind);
+            let (a, b) = pair(h, STREAM);
+            ask(h, b);
+            let (c, d) = pair(h, STREAM);
+            let files = [a, b, c];
+            for message in &messages {
+                let files: Vec<i32> = message.iter().map(|which| files[*which]).collect();
+                assert_eq!(sendmsg(h, from, b"x", &rights(&files)), Ok(1));
+            }
+            for fd in [a, b, c, d] {
+                close(h, fd).unwrap();
+            }
+            assert_eq!(log.take(), [0; 0]);
+            close(h, to).unwrap();
+            assert_eq!(log.take(), told, "type {kind}, {messages:?}");
+            close(h, from).unwrap();
+        }
+    }
 }
 
 fn another_signal<H: Host>(h: &H) {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use afunix::call::Fcntl;
-use afunix::{Call, Errno, Exit, Host, OpenFlags, PollFd, ProcessSpec, Readiness, Signal};
+use afunix::{
+    Call, EpollFlags, Errno, Exit, Host, OpenFlags, PollFd, ProcessSpec, Readiness, Signal,
+};
 
 use super::{Case, as_stranger, in_process, start, table};
 use crate::calls::*;
@@ -13,12 +15,14 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "GC 1" edges_lead_to_the_receiver,
         "GC 2" held_outside_stays,
         "GC 3" cycle_is_collected_later,
+        "GC 3" what_is_dropped_last_is_released_first,
         "GC 4" unaccepted_connection,
         "VFS 1" one_open_file,
         root "VFS 2" rights_come_with_the_descriptor,
         "VFS 3" killed_process_leaves_its_socket,
         "VFS 3" processes_share_open_files,
         "VFS 3" exit_closes_all,
+        "VFS 3" exit_releases_the_highest_number_first,
         "VFS 4" unlink_keeps_connections,
         "VFS 4" unlink_keeps_datagram_peers,
         "VFS 5" close_during_recv,
@@ -64,6 +68,28 @@ fn cycle_is_collected_later<H: Host>(h: &H) {
     let other = socket(h, DGRAM).unwrap();
     close(h, other).unwrap();
     assert!(hangs_up(h, watch));
+}
+
+fn what_is_dropped_last_is_released_first<H: Host>(h: &H) {
+    let ep = epoll(h);
+    let pairs = [0, 1, 2, 3, 4].map(|_| pair(h, STREAM));
+    for (which, (a, _)) in pairs.iter().enumerate() {
+        watch(h, ep, *a, EpollFlags::RDHUP, which as u64).unwrap();
+    }
+    let [p, q, r, s, t] = pairs.map(|(_, cargo)| cargo);
+    let (a, b) = pair(h, SEQPACKET);
+    let (c, d) = pair(h, STREAM);
+    // The queue of d, and so of t, waits for the second turn.
+    sendmsg(h, c, b"x", &rights(&[t])).unwrap();
+    // a's queue holds a itself.
+    sendmsg(h, b, b"x", &rights(&[p, q, d])).unwrap();
+    sendmsg(h, b, b"x", &rights(&[a, r, s])).unwrap();
+    for fd in [p, q, r, s, t, d, a, b, c] {
+        close(h, fd).unwrap();
+    }
+    assert!(hangs_up(h, pairs[4].0));
+    let order: Vec<u64> = reported(h, ep).iter().map(|(which, _)| *which).collect();
+    assert_eq!(order, [2, 3, 0, 1, 4]);
 }
 
 fn unaccepted_connection<H: Host>(h: &H) {
@@ -164,6 +190,33 @@ fn exit_closes_all<H: Host>(h: &H) {
     assert_eq!(recv(h, a, 9, 0), Ok(vec![]));
     assert_eq!(poll(h, a), mask("iorh"));
     assert_eq!(connected(h, STREAM, &path("s")), Err(Errno::CONNREFUSED));
+}
+
+fn exit_releases_the_highest_number_first<H: Host>(h: &H) {
+    let ep = epoll(h);
+    let pairs = [0, 1, 2, 3].map(|_| pair(h, STREAM));
+    for (which, (a, _)) in pairs.iter().enumerate() {
+        watch(h, ep, *a, EpollFlags::RDHUP, which as u64).unwrap();
+    }
+    let mut spec = ProcessSpec::new("child");
+    for (number, (_, b)) in (3..).zip(pairs) {
+        spec = spec.fd(crate::raw::owned(h.clone(), b), number);
+    }
+    let child = h.process(spec, |h| {
+        recv(&h, 3, 1, 0).unwrap();
+        // The second is released under its new number, the fourth once nobody can receive it.
+        dup2(&h, 4, 10).unwrap();
+        close(&h, 4).unwrap();
+        let (c, _d) = pair(&h, STREAM);
+        assert_eq!(sendmsg(&h, c, b"x", &rights(&[6])), Ok(1));
+        close(&h, 6).unwrap();
+        0
+    });
+    // The parent has closed its own by now.
+    send(h, pairs[0].0, b"x", 0).unwrap();
+    assert_eq!(child.unwrap().wait(), Ok(Exit::Status(0)));
+    let order: Vec<u64> = reported(h, ep).iter().map(|(which, _)| *which).collect();
+    assert_eq!(order, [1, 2, 0, 3]);
 }
 
 fn unlink_keeps_datagram_peers<H: Host>(h: &H) {
