@@ -20,6 +20,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
         "SRECV 21" end_fills_every_slot,
         "OPT 9" many_are_sent,
         "OPT 9" partial_send_is_the_last,
+        "OPT 9" a_wait_in_the_middle_of_a_message,
         "OPT 9" sends_wait_in_the_middle,
         "OPT 9" names_and_control,
     ]
@@ -197,6 +198,25 @@ fn partial_send_is_the_last<H: Host>(h: &H) {
     assert_eq!(send_headers(h, a, &mut messages), Ok(1));
     assert_eq!(messages[0].len, 36_544);
     assert_eq!(inq(h, b), Ok(36_544));
+}
+
+fn a_wait_in_the_middle_of_a_message<H: Host>(h: &H) {
+    let (a, b) = pair(h, STREAM);
+    set_int(h, a, SO_SNDBUF, 4608).unwrap();
+    let all: Vec<u8> = (0..36_353).map(|place| (place / 7) as u8).collect();
+    let expected = all.clone();
+    let waits = start(h, move |h| {
+        let data = [Segment::Bytes(b"x"), Segment::Bytes(&all)];
+        sendmmsg(h, a, &data, 0)
+    });
+    assert!(waits.waits(h));
+    assert_eq!(recv(h, b, 1, 0), Ok(b"x".to_vec()));
+    let mut got = Vec::new();
+    while got.len() < expected.len() {
+        got.extend(recv(h, b, 1000, 0).unwrap());
+    }
+    assert!(got == expected, "as it was sent");
+    assert_eq!(waits.join(), Ok(vec![1, 36_353]));
 }
 
 fn sends_wait_in_the_middle<H: Host>(h: &H) {

@@ -9,6 +9,7 @@
 //! Time is the system's. A timeout is over in the model when it is over on the kernel, but never
 //! before its time and not long after it.
 
+mod kept;
 mod lead;
 mod search;
 mod show;
@@ -16,7 +17,7 @@ mod show;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use afunix::{Call, Errno, SaFlags, SegmentMut, SigHandler, Sigaction, Signal, Tid};
+use afunix::{Call, Errno, SaFlags, SigHandler, Sigaction, Signal, Tid};
 use afunix_model::Ticket;
 use afunix_model::machine::{Effect, Resume, Step as Outcome};
 
@@ -25,6 +26,7 @@ use super::model::State;
 use super::perform::{look, perform};
 use super::program::Request;
 
+use kept::Kept;
 pub use lead::Counts;
 pub(super) use lead::run;
 pub(super) use show::report;
@@ -66,63 +68,6 @@ struct Acting {
     numbers: Option<std::vec::IntoIter<i32>>,
     kept: Kept,
     blocked: Option<(Ticket, Option<Duration>)>,
-}
-
-/// What a call that waits has done so far, which the next attempt is handed.
-#[derive(Clone, Debug, Default)]
-struct Kept {
-    progress: usize,
-    /// The bytes received.
-    bytes: Vec<u8>,
-}
-
-impl Kept {
-    fn of(call: &mut Call<'_, '_>) -> Kept {
-        let mut kept = Kept::default();
-        kept.exchange(call, |kept, progress, data| {
-            kept.progress = *progress;
-            for segment in data {
-                if let SegmentMut::Bytes(bytes) = segment {
-                    kept.bytes.extend_from_slice(bytes);
-                }
-            }
-        });
-        kept
-    }
-
-    fn put_into(&mut self, call: &mut Call<'_, '_>) {
-        self.exchange(call, |kept, progress, data| {
-            *progress = kept.progress;
-            let mut left = &kept.bytes[..];
-            for segment in data {
-                if let SegmentMut::Bytes(bytes) = segment {
-                    let (now, later) = left.split_at(bytes.len());
-                    bytes.copy_from_slice(now);
-                    left = later;
-                }
-            }
-        });
-    }
-
-    fn exchange(
-        &mut self,
-        call: &mut Call<'_, '_>,
-        with: impl FnOnce(&mut Kept, &mut usize, &mut [SegmentMut<'_>]),
-    ) {
-        match call {
-            Call::Read { data, progress, .. } | Call::Recvfrom { data, progress, .. } => {
-                with(self, progress, std::slice::from_mut(data));
-            }
-            Call::Readv { data, progress, .. } | Call::Recvmsg { data, progress, .. } => {
-                with(self, progress, data);
-            }
-            Call::Write { progress, .. }
-            | Call::Writev { progress, .. }
-            | Call::Sendto { progress, .. }
-            | Call::Sendmsg { progress, .. } => with(self, progress, &mut []),
-            _ => {}
-        }
-    }
 }
 
 impl Acting {
