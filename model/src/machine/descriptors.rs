@@ -8,15 +8,26 @@ use std::collections::BTreeMap;
 
 use afunix::Errno;
 
-use super::file::FileId;
+use super::file::{FileId, Files};
+use crate::sockets::SocketKey;
 
 /// What a number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// The open file description.
     pub file: FileId,
+    /// The socket that the file is, if it is one: most calls want nothing else of it.
+    pub socket: Option<SocketKey>,
     /// Whether exec closes it.
     pub cloexec: bool,
+}
+
+impl Descriptor {
+    /// A descriptor of one of `files`.
+    #[inline]
+    pub(super) fn of(files: &Files, file: FileId, cloexec: bool) -> Self {
+        Descriptor { file, socket: files[file].kind.socket(), cloexec }
+    }
 }
 
 /// The descriptor table of one process.
@@ -41,6 +52,12 @@ impl Descriptors {
             Some(slot) => slot.ok_or(Errno::BADF),
             None => self.far.get(&number).copied().ok_or(Errno::BADF),
         }
+    }
+
+    /// The socket that `number` stands for, unless it is a far one.
+    #[inline(always)]
+    pub(super) fn near_socket(&self, number: i32) -> Option<SocketKey> {
+        self.slots.get(number as usize)?.as_ref()?.socket
     }
 
     /// Sets or clears close-on-exec; EBADF if the number is free.
@@ -253,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_far_number_takes_no_room_and_is_met_by_the_near_ones() {
-        let descriptor = |cloexec| Descriptor { file: FileId::default(), cloexec };
+        let descriptor = |cloexec| Descriptor { file: FileId::default(), socket: None, cloexec };
         let mut table = Descriptors::default();
         assert_eq!(table.put(1 << 20, descriptor(false)), None);
         assert_eq!(table.put(3000, descriptor(true)), None);

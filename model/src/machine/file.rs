@@ -5,7 +5,7 @@
 //! lose a reference in flight in turn, an inode without a name disappears.
 
 use afunix::{Errno, OpenFlags, Pid};
-use slotmap::{Key, KeyData};
+use slotmap::{Key, KeyData, SlotMap};
 
 use super::calls::{EventfdKey, PipeKey};
 use super::fs::InodeId;
@@ -87,6 +87,9 @@ pub(crate) struct SocketInode {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
 }
+
+/// All open file descriptions.
+pub(crate) type Files = SlotMap<FileId, OpenFile>;
 
 /// An open file description.
 #[derive(Clone, Debug)]

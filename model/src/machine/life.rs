@@ -41,8 +41,8 @@ impl Machine {
         let inherited = STANDARD.map(|number| (number, number));
         for (number, new) in inherited.chain(spec.fds.iter().copied()) {
             match from.descriptors.get(number) {
-                Ok(Descriptor { file, .. }) if new < NR_OPEN as i32 => {
-                    descriptors.put(new, Descriptor { file, cloexec: false });
+                Ok(descriptor) if new < NR_OPEN as i32 => {
+                    descriptors.put(new, Descriptor { cloexec: false, ..descriptor });
                 }
                 Err(_) if STANDARD.contains(&new) => {}
                 _ => return Err(Errno::BADF),
@@ -161,7 +161,7 @@ impl Machine {
         let file = self.new_file(Kind::Console(console), status);
         let mut descriptors = Descriptors::default();
         for number in STANDARD {
-            descriptors.put(number, Descriptor { file, cloexec: false });
+            descriptors.put(number, Descriptor::of(&self.files, file, false));
         }
         let cwd = self.tree.root();
         self.add_process(Process {

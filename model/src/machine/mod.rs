@@ -40,7 +40,7 @@ use crate::profile::Profile;
 use crate::sockets::Sockets;
 use crate::wait::{On, Ticket, Tickets};
 use calls::{Eventfd, Pipe, Watches};
-use file::{FileId, OpenFile};
+use file::{FileId, Files};
 use fs::Tree;
 use process::{InCall, InCallState, Numbered, Process, Thread};
 
@@ -142,7 +142,7 @@ pub struct Machine {
     stepping: Option<Tid>,
     /// Given to the next process or thread: they share one space of numbers.
     next_id: i32,
-    files: SlotMap<FileId, OpenFile>,
+    files: Files,
     next_file: u64,
     next_netns: u32,
     tree: Tree,

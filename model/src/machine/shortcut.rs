@@ -7,6 +7,7 @@ use afunix::{
 };
 
 use super::calls::caller;
+use super::descriptors::Descriptor;
 use super::file::Kind;
 use super::process::InCallState;
 use super::{Cx, Machine, Time, Why};
@@ -20,35 +21,52 @@ const RECEIVING: RecvFlags = RecvFlags::DONTWAIT;
 
 impl Machine {
     /// Performs a call that begins, if there is a short way for it. `None`: nothing has happened.
-    #[inline]
     pub(super) fn shortcut(
         &mut self,
         now: Time,
         tid: Tid,
         call: &mut Call<'_, '_>,
     ) -> Option<usize> {
-        match call {
-            Call::Write { fd, data: Segment::Bytes(bytes), .. } => self.quick_send(tid, *fd, bytes),
+        // Each way is in one place, to be compiled into this function.
+        let sent = match call {
+            Call::Write { fd, data: Segment::Bytes(bytes), .. } => Some((*fd, *bytes)),
             Call::Sendto { fd, data: Segment::Bytes(bytes), flags, name, .. }
                 if SENDING.contains(*flags) && matches!(name, RawName::Null { .. }) =>
             {
-                self.quick_send(tid, *fd, bytes)
+                Some((*fd, *bytes))
             }
-            Call::Sendmsg { fd, data: [Segment::Bytes(bytes)], control, flags, name, .. }
-                if SENDING.contains(*flags) && matches!(name, RawName::Null { .. }) =>
-            {
-                if control.is_empty() {
-                    return self.quick_send(tid, *fd, bytes);
-                }
-                self.quick_send_file(now, tid, *fd, bytes, only_descriptor(*control)?)
-            }
-            Call::Read { fd, data: SegmentMut::Bytes(room), .. } => {
-                self.quick_receive(tid, *fd, room)
-            }
+            _ => None,
+        };
+        if let Some((fd, bytes)) = sent {
+            let socket = self.socket_at(self.idle_in(tid)?, fd)?;
+            return self.sockets.send_shortcut(&mut self.tickets, socket, bytes, None);
+        }
+        let received = match call {
+            Call::Read { fd, data: SegmentMut::Bytes(room), .. } => Some((*fd, &mut **room)),
             Call::Recvfrom { fd, data: SegmentMut::Bytes(room), flags, name, .. }
                 if RECEIVING.contains(*flags) && name.want == NameWant::Nothing =>
             {
-                self.quick_receive(tid, *fd, room)
+                Some((*fd, &mut **room))
+            }
+            _ => None,
+        };
+        if let Some((fd, room)) = received {
+            let socket = self.socket_at(self.idle_in(tid)?, fd)?;
+            return self.sockets.receive_shortcut(&mut self.tickets, socket, room, None);
+        }
+        self.rarer_shortcut(now, tid, call)
+    }
+
+    fn rarer_shortcut(&mut self, now: Time, tid: Tid, call: &mut Call<'_, '_>) -> Option<usize> {
+        match call {
+            Call::Sendmsg { fd, data: [Segment::Bytes(bytes)], control, flags, name, .. }
+                if SENDING.contains(*flags) && matches!(name, RawName::Null { .. }) =>
+            {
+                let carried = match control.is_empty() {
+                    true => None,
+                    false => Some(only_descriptor(*control)?),
+                };
+                self.quick_send_message(now, tid, *fd, bytes, carried)
             }
             Call::Recvmsg {
                 fd,
@@ -69,35 +87,28 @@ impl Machine {
         }
     }
 
-    fn quick_send(&mut self, tid: Tid, fd: Fd<'_>, bytes: &[u8]) -> Option<usize> {
-        let socket = self.socket_at(self.idle_in(tid)?, fd)?;
-        self.sockets.send_shortcut(&mut self.tickets, socket, bytes, None)
-    }
-
-    /// sendmsg with SCM_RIGHTS of one descriptor.
-    fn quick_send_file(
+    /// sendmsg, perhaps with SCM_RIGHTS of one descriptor.
+    fn quick_send_message(
         &mut self,
         now: Time,
         tid: Tid,
         fd: Fd<'_>,
         bytes: &[u8],
-        number: i32,
+        carried: Option<i32>,
     ) -> Option<usize> {
         let pid = self.idle_in(tid)?;
         let socket = self.socket_at(pid, fd)?;
-        let file = self.processes.get(pid.0)?.descriptors.get(number).ok()?.file;
-        let state = self.files.get_mut(file)?;
-        let attachment = Attachment { file: file.opaque(), socket: state.kind.socket() };
+        let Some(number) = carried else {
+            return self.sockets.send_shortcut(&mut self.tickets, socket, bytes, None);
+        };
+        let Descriptor { file, socket: sent, .. } =
+            self.processes.get(pid.0)?.descriptors.get(number).ok()?;
+        let attachment = Attachment { file: file.opaque(), socket: sent };
         let caller = caller(&self.processes, begun(now, tid, pid));
         let (tickets, carried) = (&mut self.tickets, Some((&caller, attachment)));
         let sent = self.sockets.send_shortcut(tickets, socket, bytes, carried)?;
-        state.in_flight += 1;
+        self.files[file].in_flight += 1;
         Some(sent)
-    }
-
-    fn quick_receive(&mut self, tid: Tid, fd: Fd<'_>, room: &mut [u8]) -> Option<usize> {
-        let socket = self.socket_at(self.idle_in(tid)?, fd)?;
-        self.sockets.receive_shortcut(&mut self.tickets, socket, room, None)
     }
 
     /// As [`Machine::shortcut`], for a read that has waited with `ticket` and was woken.
@@ -175,8 +186,7 @@ impl Machine {
     #[inline(always)]
     fn socket_at(&self, process: Pid, fd: Fd<'_>) -> Option<SocketKey> {
         let process = self.processes.get(process.0)?;
-        let file = process.descriptors.get(fd.number()).ok()?.file;
-        self.files.get(file)?.kind.socket()
+        process.descriptors.near_socket(fd.number())
     }
 
     /// The process of a thread that waits in no call.

@@ -3,7 +3,7 @@
 //! The bytes of all buffers of a queue lie one behind the other in one piece of memory; a *buffer*
 //! is the record of some of them: who sent them, what they are charged, what rides on them.
 
-use std::collections::VecDeque;
+use std::fmt;
 use std::num::NonZeroU64;
 
 use afunix::call::transfer;
@@ -102,8 +102,103 @@ impl Buffer {
         self.rider.as_mut().map_or(Attachments::new(), |rider| std::mem::take(&mut rider.files))
     }
 
+    #[inline]
     fn extent(&self) -> usize {
         (self.skip + self.len) as usize
+    }
+
+    /// Moves it out of its place.
+    #[inline]
+    fn take(&mut self) -> Buffer {
+        Buffer { rider: self.rider.take(), ..*self }
+    }
+}
+
+/// The buffers of a queue, in their order: a piece of an array. It begins where the first was
+/// taken out, and goes back to the front when there is none left, or no place behind the last.
+#[derive(Clone, Default)]
+struct Buffers {
+    /// Outside `start..end` nothing rides on any, and none means anything.
+    memory: Vec<Buffer>,
+    start: u32,
+    end: u32,
+}
+
+impl fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.all().fmt(f)
+    }
+}
+
+impl Buffers {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    #[inline]
+    fn all(&self) -> &[Buffer] {
+        &self.memory[self.start as usize..self.end as usize]
+    }
+
+    fn all_mut(&mut self) -> &mut [Buffer] {
+        &mut self.memory[self.start as usize..self.end as usize]
+    }
+
+    #[inline(always)]
+    fn first(&self) -> Option<&Buffer> {
+        if self.start == self.end { None } else { self.memory.get(self.start as usize) }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, buffer: Buffer) {
+        if self.end as usize >= self.memory.len() {
+            self.make_room();
+        }
+        let place = &mut self.memory[self.end as usize];
+        // Spares the look whether there is anything to drop: nothing rides on what was there.
+        std::mem::forget(std::mem::replace(place, buffer));
+        self.end += 1;
+    }
+
+    /// Moves the buffers to the front, or, if more than half of the places are in use, makes more.
+    #[cold]
+    fn make_room(&mut self) {
+        let (start, len) = (self.start as usize, self.len());
+        self.memory.rotate_left(start);
+        (self.start, self.end) = (0, len as u32);
+        if 2 * len >= self.memory.len() {
+            let places = (2 * len).max(4);
+            self.memory.resize_with(places, || Buffer::new(SocketKey::default(), 0, 0));
+        }
+    }
+
+    fn pop_first(&mut self) -> Option<Buffer> {
+        if self.start == self.end {
+            return None;
+        }
+        let first = self.memory[self.start as usize].take();
+        self.drop_first();
+        Some(first)
+    }
+
+    /// Takes the first one out, on which nothing rides any more.
+    #[inline(always)]
+    fn drop_first(&mut self) {
+        self.start += 1;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    fn remove(&mut self, index: usize) -> Buffer {
+        self.all_mut()[index..].rotate_left(1);
+        self.end -= 1;
+        let removed = self.memory[self.end as usize].take();
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        removed
     }
 }
 
@@ -138,14 +233,18 @@ impl Bytes {
 
     #[inline(always)]
     fn push(&mut self, bytes: &[u8]) {
+        match bytes {
+            // Spares a call for what many programs send: one byte that wakes somebody.
+            [byte] if self.memory.len() < self.memory.capacity() => self.memory.push(*byte),
+            _ => self.push_many(bytes),
+        }
+    }
+
+    fn push_many(&mut self, bytes: &[u8]) {
         if bytes.len() > self.memory.capacity() - self.memory.len() {
             self.make_room();
         }
-        match bytes {
-            // Spares a call for what many programs send: one byte that wakes somebody.
-            [byte] => self.memory.push(*byte),
-            _ => self.memory.extend_from_slice(bytes),
-        }
+        self.memory.extend_from_slice(bytes);
     }
 
     /// Moves the bytes to the front, if less than half of the memory is in use.
@@ -182,7 +281,7 @@ impl Bytes {
 /// A receive queue.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
-    buffers: VecDeque<Buffer>,
+    buffers: Buffers,
     bytes: Bytes,
     /// SIOCINQ of a stream. Counted as the kernel does, not summed (OOB 9).
     pub(super) input: u32,
@@ -196,23 +295,28 @@ impl Queue {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.buffers.is_empty()
+        self.buffers.len() == 0
     }
 
     pub(super) fn is_marked(&self) -> bool {
         self.marked
     }
 
+    #[inline(always)]
+    pub(super) fn first(&self) -> Option<&Buffer> {
+        self.buffers.first()
+    }
+
     pub(super) fn get(&self, index: usize) -> Option<&Buffer> {
-        self.buffers.get(index)
+        self.buffers.all().get(index)
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Buffer> {
-        self.buffers.get_mut(index)
+        self.buffers.all_mut().get_mut(index)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Buffer> {
-        self.buffers.iter()
+        self.buffers.all().iter()
     }
 
     /// Puts a buffer at the end, with `buffer.len` bytes of `source`, which must be readable.
@@ -225,7 +329,7 @@ impl Queue {
             self.clear_mark();
             self.marked = true;
         }
-        self.buffers.push_back(buffer);
+        self.buffers.push(buffer);
     }
 
     /// As [`Queue::push`], with bytes that lie in one piece.
@@ -234,25 +338,31 @@ impl Queue {
         debug_assert!(buffer.is_bytes() && buffer.len as usize == bytes.len());
         self.bytes.push(bytes);
         self.input += buffer.len;
-        self.buffers.push_back(buffer);
+        self.buffers.push(buffer);
     }
 
     /// Takes the first buffer out, which is bytes, and copies the first of them.
     #[inline(always)]
-    pub(super) fn pop_one(&mut self, room: &mut [u8]) -> Buffer {
-        let Some(buffer) = self.buffers.pop_front() else {
+    pub(super) fn pop_one(&mut self, room: &mut [u8]) {
+        let Some(buffer) = self.buffers.first() else {
             panic!("a buffer that is received is in its queue");
         };
-        self.bytes.copy_out(buffer.skip as usize, room);
-        self.bytes.drop_first(buffer.extent());
-        self.input -= buffer.len;
-        buffer
+        let (skip, extent, len) = (buffer.skip as usize, buffer.extent(), buffer.len);
+        self.bytes.copy_out(skip, room);
+        self.bytes.drop_first(extent);
+        self.input -= len;
+        self.buffers.drop_first();
+    }
+
+    /// What rides on the first buffer.
+    pub(super) fn take_rider(&mut self) -> Option<Box<Rider>> {
+        self.buffers.all_mut().first_mut()?.rider.take()
     }
 
     /// Reads the first bytes of the first buffer, which has more.
     #[inline]
     pub(super) fn read_one(&mut self, room: &mut [u8]) {
-        let skip = self.buffers.front().map_or(0, |first| first.skip);
+        let skip = self.buffers.first().map_or(0, |first| first.skip);
         self.bytes.copy_out(skip as usize, room);
         self.consume(room.len());
         self.input -= room.len() as u32;
@@ -261,7 +371,7 @@ impl Queue {
     /// The mark becomes ordinary data.
     pub(super) fn clear_mark(&mut self) {
         if std::mem::take(&mut self.marked)
-            && let Some(buffer) = self.buffers.iter_mut().find(|buffer| buffer.urgent)
+            && let Some(buffer) = self.buffers.all_mut().iter_mut().find(|buffer| buffer.urgent)
         {
             buffer.urgent = false;
         }
@@ -272,13 +382,13 @@ impl Queue {
         if !self.marked {
             return None;
         }
-        self.buffers.iter().position(|buffer| buffer.urgent)
+        self.buffers.all().iter().position(|buffer| buffer.urgent)
     }
 
     /// Takes the first buffer out, with what is left of its bytes.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<Buffer> {
-        let buffer = self.buffers.pop_front()?;
+        let buffer = self.buffers.pop_first()?;
         self.bytes.drop_first(buffer.extent());
         if buffer.urgent {
             self.marked = false;
@@ -288,7 +398,8 @@ impl Queue {
 
     /// Takes the last buffer out, which nobody has begun to read.
     pub(super) fn pop_newest(&mut self) -> Option<Buffer> {
-        let buffer = self.buffers.pop_back()?;
+        let last = self.len().checked_sub(1)?;
+        let buffer = self.buffers.remove(last);
         self.bytes.drop_last(buffer.extent());
         self.input -= buffer.len;
         Some(buffer)
@@ -300,26 +411,25 @@ impl Queue {
         let to = last - others.min(last);
         let (start, extent) = (self.extent(0, to), self.extent(last, last + 1));
         self.bytes.tail_mut(start).rotate_right(extent);
-        let buffer = self.buffers.pop_back().expect("there is a last one");
-        self.buffers.insert(to, buffer);
+        self.buffers.all_mut()[to..].rotate_right(1);
     }
 
     /// Takes out a consumed out-of-band byte from before buffer `index`; its place among the
     /// bytes goes to that buffer (OOB 10).
     pub(super) fn remove_placeholder_before(&mut self, index: usize) -> Option<Buffer> {
         let before = index.checked_sub(1)?;
-        if self.buffers[before].len != 0 {
+        if self.buffers.all().get(before)?.len != 0 {
             return None;
         }
-        let placeholder = self.buffers.remove(before)?;
-        self.buffers[before].skip += placeholder.skip;
+        let placeholder = self.buffers.remove(before);
+        self.buffers.all_mut().get_mut(before)?.skip += placeholder.skip;
         Some(placeholder)
     }
 
     /// The first `count` bytes of the first buffer were read.
     #[inline]
     pub(super) fn consume(&mut self, count: usize) {
-        let Some(buffer) = self.buffers.front_mut() else {
+        let Some(buffer) = self.buffers.all_mut().first_mut() else {
             panic!("bytes are read out of a buffer");
         };
         let skip = std::mem::take(&mut buffer.skip);
@@ -329,7 +439,7 @@ impl Queue {
 
     /// How many of the bytes belong to the buffers `from..to`.
     pub(super) fn extent(&self, from: usize, to: usize) -> usize {
-        self.buffers.range(from..to).map(Buffer::extent).sum()
+        self.buffers.all()[from..to].iter().map(Buffer::extent).sum()
     }
 
     /// Copies `len` bytes of the buffer `index`, from its byte `skip` on. `start` is where that
@@ -343,7 +453,7 @@ impl Queue {
         len: usize,
         sink: &mut Sink<'_, '_>,
     ) -> Result<(), Errno> {
-        let start = start + self.buffers[index].skip as usize + skip;
+        let start = start + self.buffers.all()[index].skip as usize + skip;
         sink.write(&self.bytes.from(start)[..len])
     }
 
@@ -353,7 +463,7 @@ impl Queue {
         if extent != self.bytes.len() {
             return Err(format!("buffers hold {extent} bytes, there are {}", self.bytes.len()));
         }
-        let marks = self.buffers.iter().filter(|buffer| buffer.urgent).count();
+        let marks = self.buffers.all().iter().filter(|buffer| buffer.urgent).count();
         if marks != usize::from(self.marked) {
             return Err(format!("{marks} buffers are the out-of-band mark"));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use slotmap::SecondaryMap;
 
-use super::socket::{Socket, State};
+use super::socket::{Flags, Socket, State};
 use super::{SocketKey, Sockets};
 use afunix::SocketType;
 
@@ -83,7 +83,7 @@ impl Sockets {
 
     fn check_socket(&self, key: SocketKey, socket: &Socket) -> Result<(), String> {
         socket.queue.check()?;
-        if socket.dead {
+        if socket.is_dead() {
             if socket.send_memory == 0 && socket.pointed_at == 0 {
                 return Err("dead, and nothing refers to it".into());
             }
@@ -96,7 +96,10 @@ impl Sockets {
         }
         for connection in socket.backlog.iter() {
             let connection = self.table.get(connection).ok_or("a connection is not there")?;
-            if connection.listener != Some(key) || connection.accepted || connection.dead {
+            if connection.listener != Some(key)
+                || !connection.flags.contains(Flags::PENDING)
+                || connection.is_dead()
+            {
                 return Err(format!("socket {} is in its backlog, or is not", connection.id));
             }
         }

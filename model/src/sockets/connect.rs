@@ -3,7 +3,7 @@
 use afunix::{Errno, SocketType};
 
 use super::call::{Caller, Cause, Destination, Stop, Waiting};
-use super::socket::{Backlog, Shut, Socket, State, Switches};
+use super::socket::{Backlog, Flags, Socket, State};
 use super::{Part, SocketKey, Sockets, Touch, WaitReason};
 use crate::profile::Planted;
 use crate::wait::Tickets;
@@ -68,7 +68,7 @@ impl Sockets {
             );
         };
         let connection = &mut self.table[accepted];
-        connection.accepted = true;
+        connection.flags.remove(Flags::PENDING);
         connection.listener = None;
         self.watch.touch(Part::State(accepted), Touch::Write);
         self.carry_accepted(key, accepted);
@@ -92,7 +92,7 @@ impl Sockets {
         if let Err(error) = self.take_pending(key) {
             return error.into();
         }
-        if self.own(key).shut.contains(Shut::READ) {
+        if self.own(key).flags.contains(Flags::SHUT_READ) {
             return Errno::NODATA.into();
         }
         if cause == Cause::Interrupted {
@@ -130,7 +130,7 @@ impl Sockets {
         let listener = self.find(key, to)?;
         self.watch.touch(Part::State(listener), Touch::Read);
         let listening = &self.table[listener];
-        if listening.state != State::Listening || listening.shut.contains(Shut::READ) {
+        if listening.state != State::Listening || listening.flags.contains(Flags::SHUT_READ) {
             return Err(Errno::CONNREFUSED.into());
         }
         if listening.backlog_is_full(self.profile.planted) {
@@ -180,11 +180,10 @@ impl Sockets {
             .expect("a client, its new peer and the listener are three sockets");
         server.connect_to(key);
         server.set_peer_credentials(caller.ucred(), caller.groups);
-        server.accepted = false;
+        server.flags.insert(Flags::PENDING);
         server.listener = Some(listener);
         server.netns = client.netns;
-        server.switches =
-            (server.switches - Switches::INHERITED) | (listening.switches & Switches::INHERITED);
+        server.flags = (server.flags - Flags::INHERITED) | (listening.flags & Flags::INHERITED);
         server.bound = listening.bound.clone();
         client.connect_to(end);
         // CONNECT 8: what listen recorded.
@@ -245,7 +244,7 @@ impl Sockets {
     pub(super) fn let_go(&mut self, peer: SocketKey) {
         let Some(socket) = self.table.get_mut(peer) else { return };
         socket.pointed_at -= 1;
-        if socket.dead && socket.pointed_at == 0 {
+        if socket.is_dead() && socket.pointed_at == 0 {
             self.free_if_unused(peer);
         }
     }

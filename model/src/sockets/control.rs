@@ -13,7 +13,7 @@ use afunix::options::{
 use afunix::{Capabilities, Errno, RecvFlags, SocketType, Ucred};
 
 use super::call::{Attachment, Caller, Receiving, Sending};
-use super::socket::{Socket, Stamping, Switches};
+use super::socket::{Flags, Socket, Stamping};
 use super::{SocketKey, Sockets};
 use crate::profile::Profile;
 
@@ -229,12 +229,12 @@ impl Sockets {
         let mut writer = Writer { out: control, flags: shown };
         let mut installed = 0;
         writer.put_time(socket, &receiving, now);
-        let labels = socket.switches.contains(Switches::PASSSEC);
+        let labels = socket.flags.contains(Flags::PASSSEC);
         if is_null && (socket.identifies() || labels || !receiving.files.is_empty()) {
             // SRECV 8, and the same for all else that was asked for, whether or not it came.
             writer.flags |= RecvFlags::CTRUNC;
         } else if !is_null {
-            if socket.switches.contains(Switches::PASSCRED) {
+            if socket.flags.contains(Flags::PASSCRED) {
                 let credentials = self.end_credentials(&receiving);
                 writer.put(SCM_CREDENTIALS, &credentials.to_bytes());
             }
@@ -242,13 +242,13 @@ impl Sockets {
                 let mut file = |file| install.file(file, cloexec, receiving.peeked);
                 installed = writer.put_rights(&receiving.files, &mut file);
             }
-            if socket.switches.contains(Switches::PASSPIDFD) {
+            if socket.flags.contains(Flags::PASSPIDFD) {
                 // SRECV 18: none at the end of a stream.
                 let pid = receiving.credentials.map_or(0, |credentials| credentials.pid);
                 writer.put_pidfd(pid, install);
             }
         }
-        if is_stream && socket.switches.contains(Switches::INQ) {
+        if is_stream && socket.flags.contains(Flags::INQ) {
             writer.put(SO_INQ, &socket.queue.input.to_ne_bytes());
         }
         let flags = writer.flags;

@@ -3,7 +3,7 @@
 use afunix::Errno;
 
 use super::call::{Cause, Stop, Waiting};
-use super::socket::Shut;
+use super::socket::Flags;
 use super::{Part, SocketKey, Sockets, Touch, WaitReason};
 use crate::profile::{Planted, Profile};
 use crate::wait::Tickets;
@@ -34,6 +34,15 @@ impl Profile {
             return memory.buffer + memory.least;
         }
         memory.buffer + allocation.max(memory.least).next_power_of_two()
+    }
+
+    /// The charge of a buffer, of a stream or not, that fits the least allocation, as most do.
+    #[inline(always)]
+    pub(super) fn small_charge(&self, bytes: usize) -> Option<u32> {
+        let memory = &self.memory;
+        debug_assert!((memory.least - memory.tail).is_multiple_of(memory.align));
+        let is_small = bytes <= (memory.least - memory.tail) as usize;
+        is_small.then_some(memory.buffer + memory.least)
     }
 
     /// MEM 3: the charge of a datagram or record. ENOBUFS if no memory can be that large (MEM 4).
@@ -82,7 +91,7 @@ impl Sockets {
         self.watch.touch(Part::SendMemory(key), Touch::Read);
         self.take_pending(key)?;
         let socket = self.own(key);
-        if socket.shut.contains(Shut::WRITE) {
+        if socket.flags.contains(Flags::SHUT_WRITE) {
             return Err(Errno::PIPE.into());
         }
         // MEM 6: a buffer may start whenever anything is left, so overshoot is normal.
@@ -115,7 +124,7 @@ impl Sockets {
             panic!("a sender is kept until its last message is gone");
         };
         socket.send_memory -= charge;
-        if socket.dead {
+        if socket.is_dead() {
             self.free_if_unused(key);
         } else if socket.waiters.is_some() || socket.alerts().is_some() {
             self.tell_freed(tickets, key);
@@ -143,7 +152,7 @@ impl Sockets {
         }
         self.living(key).is_some_and(|socket| {
             socket.send_memory + 1 < socket.send_buffer
-                || socket.shut.contains(Shut::WRITE)
+                || socket.flags.contains(Flags::SHUT_WRITE)
                 || socket.error.is_some()
         })
     }

@@ -222,27 +222,27 @@ impl Sockets {
     #[inline]
     fn own(&mut self, key: SocketKey) -> &mut Socket {
         let socket = &mut self.table[key];
-        debug_assert!(!socket.dead, "a call is made on an open socket");
+        debug_assert!(!socket.is_dead(), "a call is made on an open socket");
         socket
     }
 
     /// A socket that is not closed; `None` is how one learns that a peer is gone.
     #[inline]
     fn living(&self, key: SocketKey) -> Option<&Socket> {
-        self.table.get(key).filter(|socket| !socket.dead)
+        self.table.get(key).filter(|socket| !socket.is_dead())
     }
 
     /// As `living`, to be changed.
     #[inline]
     fn living_mut(&mut self, key: SocketKey) -> Option<&mut Socket> {
-        self.table.get_mut(key).filter(|socket| !socket.dead)
+        self.table.get_mut(key).filter(|socket| !socket.is_dead())
     }
 
     /// Frees a dead socket to which nothing refers any more.
     #[inline]
     fn free_if_unused(&mut self, key: SocketKey) {
         let Some(socket) = self.table.get(key) else { return };
-        if socket.dead && socket.send_memory == 0 && socket.pointed_at == 0 {
+        if socket.is_dead() && socket.send_memory == 0 && socket.pointed_at == 0 {
             self.table.remove(key);
         }
     }

@@ -6,7 +6,7 @@ use afunix::call::OptionOut;
 use afunix::options::*;
 use afunix::{AF_UNIX, Capabilities, Errno, SocketType, Ucred};
 
-use super::socket::{State, Switches};
+use super::socket::{Flags, State};
 use super::{Caller, Part, SocketKey, Sockets, Touch, filter, stored};
 use crate::profile::Planted;
 use crate::wait::Tickets;
@@ -20,15 +20,15 @@ const BUFFER_MAX: u32 = i32::MAX as u32 / 2;
 const BPF_EXTENSIONS: i32 = 64;
 
 /// The switch of an option that is on or off.
-fn switch(option: i32) -> Option<Switches> {
+fn switch(option: i32) -> Option<Flags> {
     Some(match option {
-        SO_PASSCRED => Switches::PASSCRED,
-        SO_PASSPIDFD => Switches::PASSPIDFD,
-        SO_PASSSEC => Switches::PASSSEC,
-        SO_PASSRIGHTS => Switches::PASSRIGHTS,
-        SO_OOBINLINE => Switches::OOBINLINE,
-        SO_REUSEADDR => Switches::REUSEADDR,
-        SO_KEEPALIVE => Switches::KEEPALIVE,
+        SO_PASSCRED => Flags::PASSCRED,
+        SO_PASSPIDFD => Flags::PASSPIDFD,
+        SO_PASSSEC => Flags::PASSSEC,
+        SO_PASSRIGHTS => Flags::PASSRIGHTS,
+        SO_OOBINLINE => Flags::OOBINLINE,
+        SO_REUSEADDR => Flags::REUSEADDR,
+        SO_KEEPALIVE => Flags::KEEPALIVE,
         _ => return None,
     })
 }
@@ -72,7 +72,7 @@ impl Sockets {
         let keeps_error = self.profile.planted.contains(Planted::SO_ERROR_STAYS);
         let socket = self.own(key);
         if let Some(switch) = switch(option) {
-            return put(value, &i32::from(socket.switches.contains(switch)).to_ne_bytes());
+            return put(value, &i32::from(socket.flags.contains(switch)).to_ne_bytes());
         }
         let word = match option {
             SO_TYPE => socket.kind.raw(),
@@ -184,7 +184,7 @@ impl Sockets {
             let word = <[u8; 4]>::try_from(value).map_err(|_| Errno::INVAL)?;
             return match i32::from_ne_bytes(word) {
                 on @ (0 | 1) => {
-                    socket.switches.set(Switches::INQ, on == 1);
+                    socket.flags.set(Flags::INQ, on == 1);
                     Ok(())
                 }
                 _ => Err(Errno::INVAL),
@@ -199,7 +199,7 @@ impl Sockets {
         }
         let word = first_word(value).ok_or(Errno::INVAL)?;
         if let Some(switch) = switch(option) {
-            socket.switches.set(switch, word != 0);
+            socket.flags.set(switch, word != 0);
             return Ok(());
         }
         match option {

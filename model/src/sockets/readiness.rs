@@ -3,7 +3,7 @@
 use afunix::options::SO_SELECT_ERR_QUEUE;
 use afunix::{Readiness, SocketType};
 
-use super::socket::{Shut, State};
+use super::socket::{Flags, State};
 use super::waiting::WRITING;
 use super::{Part, SocketKey, Sockets, Touch, stored};
 
@@ -40,10 +40,10 @@ impl Sockets {
                 ready |= Readiness::PRI;
             }
         }
-        if socket.shut == Shut::all() {
+        if socket.flags.contains(Flags::SHUT) {
             ready |= Readiness::HUP;
         }
-        if socket.shut.contains(Shut::READ) {
+        if socket.flags.contains(Flags::SHUT_READ) {
             ready |= Readiness::RDHUP | Readiness::IN | Readiness::RDNORM;
         }
         if !socket.queue.is_empty() || !socket.backlog.is_empty() {

@@ -5,7 +5,7 @@ use afunix::{Errno, RecvFlags, SocketType};
 
 use super::buffer::Sink;
 use super::call::{Cause, Incoming, Receiving, Stop};
-use super::socket::{Shut, Socket, State};
+use super::socket::{Flags, Socket, State};
 use super::{Flow, Part, SocketKey, Sockets, Touch, WaitReason};
 use crate::profile::Planted;
 use crate::wait::Tickets;
@@ -113,7 +113,7 @@ impl Sockets {
     ) -> Result<usize, Stop> {
         receiving.bare = true;
         let socket = self.own(key);
-        let ended = socket.kind == SocketType::Seqpacket && socket.shut.contains(Shut::READ);
+        let ended = socket.kind == SocketType::Seqpacket && socket.flags.contains(Flags::SHUT_READ);
         match stop {
             Stop::Error(Errno::NODATA) => Ok(0),
             Stop::Error(Errno::AGAIN) if ended => Ok(0),

@@ -5,7 +5,7 @@ use afunix::{Errno, RecvFlags, SocketType};
 
 use super::buffer::{NO_CREDENTIALS, Sink};
 use super::call::{Cause, Incoming, Receiving, Stop, Waiting};
-use super::socket::{Shut, State, Switches};
+use super::socket::{Flags, State};
 use super::{Flow, Part, SocketKey, Sockets, Touch, WaitReason};
 use crate::profile::{Bugs, Planted};
 use crate::wait::Tickets;
@@ -158,7 +158,7 @@ impl Sockets {
         }
         self.watch.touch(Part::State(key), Touch::Read);
         self.take_pending(key)?;
-        if self.own(key).shut.contains(Shut::READ) { Ok(()) } else { Err(Errno::AGAIN) }
+        if self.own(key).flags.contains(Flags::SHUT_READ) { Ok(()) } else { Err(Errno::AGAIN) }
     }
 
     /// PEEKOFF 1: passes over what was peeked before. `false` if that is all there is.
@@ -324,7 +324,7 @@ impl Sockets {
         copied: bool,
     ) -> Found {
         let key = read.key;
-        let inline = self.table[key].switches.contains(Switches::OOBINLINE);
+        let inline = self.table[key].flags.contains(Flags::OOBINLINE);
         let is_placeholder = |sockets: &Self, place: &Place| {
             sockets.table[key].queue.get(place.index).is_some_and(|buffer| buffer.len == 0)
         };
@@ -386,7 +386,7 @@ impl Sockets {
     ) -> Result<usize, Errno> {
         self.watch.touch(Part::Receive(key), Touch::Write);
         let socket = &mut self.table[key];
-        let inline = socket.switches.contains(Switches::OOBINLINE);
+        let inline = socket.flags.contains(Flags::OOBINLINE);
         let Some(mark) = socket.queue.mark().filter(|_| !inline) else { return Err(Errno::INVAL) };
         let start = socket.queue.extent(0, mark);
         let room = Sink::len(into.data).min(1);

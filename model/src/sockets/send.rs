@@ -5,7 +5,7 @@ use afunix::{Capabilities, Errno, SendFlags, SocketType};
 use super::buffer::{Buffer, NO_CREDENTIALS, Rider, Source};
 use super::call::{Caller, Cause, Outgoing, Parked, SendTo, Sending, Stop, Waiting};
 use super::memory::Size;
-use super::socket::{Shut, State, Switches};
+use super::socket::{Flags, State};
 use super::{Attachment, Attachments, Flow, Part, SocketKey, Sockets, Touch, WaitReason};
 use crate::profile::Planted;
 use crate::wait::Tickets;
@@ -118,7 +118,7 @@ impl Sockets {
         if socket.peer.is_none() {
             return Err(Errno::NOTCONN);
         }
-        if socket.shut.contains(Shut::WRITE) {
+        if socket.flags.contains(Flags::SHUT_WRITE) {
             sending.sigpipe = !out.flags.contains(SendFlags::NOSIGNAL);
             return Err(Errno::PIPE);
         }
@@ -197,10 +197,10 @@ impl Sockets {
         };
         self.watch.touch(Part::State(peer), Touch::Read);
         let Some(other) = self.living(peer) else { return Err(Errno::PIPE) };
-        if other.shut.contains(Shut::READ) {
+        if other.flags.contains(Flags::SHUT_READ) {
             return Err(Errno::PIPE);
         }
-        if !files.is_empty() && !other.switches.contains(Switches::PASSRIGHTS) {
+        if !files.is_empty() && !other.flags.contains(Flags::PASSRIGHTS) {
             return Err(Errno::PERM);
         }
         Ok(peer)
@@ -375,10 +375,10 @@ impl Sockets {
         if other.peer.is_some_and(|peer| peer != key) {
             return Err(Errno::PERM);
         }
-        if other.shut.contains(Shut::READ) {
+        if other.flags.contains(Flags::SHUT_READ) {
             return Err(Errno::PIPE);
         }
-        if carries && !other.switches.contains(Switches::PASSRIGHTS) {
+        if carries && !other.flags.contains(Flags::PASSRIGHTS) {
             return Err(Errno::PERM);
         }
         Ok(receiver)
@@ -472,7 +472,10 @@ impl Sockets {
         // RCMSG 2: explicit ones always; else if an end asks for them, or nobody can ask yet.
         let credentials = match sending.credentials {
             Some(explicit) => explicit,
-            None if from_identifies || receiver.identifies() || !receiver.accepted => {
+            None if from_identifies
+                || receiver.identifies()
+                || receiver.flags.contains(Flags::PENDING) =>
+            {
                 caller.real_ucred()
             }
             None => NO_CREDENTIALS,

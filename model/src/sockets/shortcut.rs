@@ -12,7 +12,7 @@ use afunix::SocketType;
 use super::buffer::{Buffer, NO_CREDENTIALS, Rider};
 use super::call::{Attachment, Caller, Receiving};
 use super::send::DATAGRAM_RESERVE;
-use super::socket::{Shut, Socket, State, Switches};
+use super::socket::{Flags, Socket, State};
 use super::{SocketKey, Sockets};
 use crate::wait::Tickets;
 
@@ -20,11 +20,9 @@ impl Socket {
     /// Nothing is pending, shut or asked for that a send or a receive would have to look at.
     #[inline(always)]
     fn is_undisturbed(&self) -> bool {
-        !self.dead
-            && self.shut == Shut::empty()
-            && self.error.is_none()
-            && !self.identifies()
-            && self.alerts().is_none()
+        const UNUSUAL: Flags =
+            Flags::IDENTIFY.union(Flags::SHUT).union(Flags::PENDING).union(Flags::DEAD);
+        !self.flags.intersects(UNUSUAL) && self.error.is_none() && self.alerts().is_none()
     }
 
     /// Nobody ever waited at it, nor asked to be told by a signal.
@@ -52,18 +50,9 @@ impl Sockets {
         if !socket.is_undisturbed() || socket.send_memory >= socket.send_buffer {
             return None;
         }
-        let is_stream = socket.kind == SocketType::Stream;
-        let charge = if is_stream {
-            let size = self.profile.stream_size(bytes.len(), socket.send_buffer);
-            if size.bytes != bytes.len() {
-                return None;
-            }
-            size.charge
-        } else {
-            if bytes.len() as u64 > u64::from(socket.send_buffer - DATAGRAM_RESERVE) {
-                return None;
-            }
-            self.profile.datagram_charge(bytes.len()).ok()?
+        let charge = match self.profile.small_charge(bytes.len()) {
+            Some(charge) => charge,
+            None => self.large_charge(socket, bytes.len())?,
         };
         let to = socket.peer?;
         let peer = self.table.get_mut(to)?;
@@ -72,8 +61,8 @@ impl Sockets {
             Some(other) => other == key,
             None => !peer.queue_is_full(),
         };
-        let takes = has_room && peer.is_undisturbed() && peer.accepted && peer.rare.is_none();
-        let takes_files = carried.is_none() || peer.switches.contains(Switches::PASSRIGHTS);
+        let takes = has_room && peer.is_undisturbed() && peer.rare.is_none();
+        let takes_files = carried.is_none() || peer.flags.contains(Flags::PASSRIGHTS);
         if !takes || !takes_files || bytes.is_empty() {
             return None;
         }
@@ -96,6 +85,18 @@ impl Sockets {
         Some(bytes.len())
     }
 
+    /// The charge of a buffer that is not small, if it is one buffer.
+    fn large_charge(&self, socket: &Socket, bytes: usize) -> Option<u32> {
+        if socket.kind == SocketType::Stream {
+            let size = self.profile.stream_size(bytes, socket.send_buffer);
+            return (size.bytes == bytes).then_some(size.charge);
+        }
+        if bytes as u64 > u64::from(socket.send_buffer - DATAGRAM_RESERVE) {
+            return None;
+        }
+        self.profile.datagram_charge(bytes).ok()
+    }
+
     /// Receives the first message buffer, or of a stream a part of it, if that is all that there is
     /// to be received. Returns how many bytes. What `receiving` gets is to be delivered; without
     /// it, there is nothing but bytes.
@@ -112,7 +113,7 @@ impl Sockets {
         if !is_ready || !socket.is_undisturbed() || socket.peek_offset > 0 || room.is_empty() {
             return None;
         }
-        let first = socket.queue.get(0)?;
+        let first = socket.queue.first()?;
         let (whole, from, charge) = (first.len as usize, first.from, first.charge);
         let count = whole.min(room.len());
         let carries = receiving.is_some() && first.carries();
@@ -140,20 +141,20 @@ impl Sockets {
         if sender.alerts().is_some() {
             return None;
         }
-        let tells = sender.dead || sender.waiters.is_some();
+        let tells = sender.is_dead() || sender.waiters.is_some();
         if !tells {
             sender.send_memory -= charge;
         }
         if has_waiters && self.table[key].kind != SocketType::Stream {
             self.wake_one_peer(tickets, key);
         }
-        let mut buffer = self.table[key].queue.pop_one(&mut room[..count]);
         if let Some(receiving) = receiving
-            && carries
+            && let Some(rider) = self.table[key].queue.take_rider()
         {
-            receiving.files = buffer.take_files();
-            self.leave_flight(key, buffer.user(), &receiving.files);
+            receiving.files = rider.files;
+            self.leave_flight(key, rider.user, &receiving.files);
         }
+        self.table[key].queue.pop_one(&mut room[..count]);
         if tells {
             self.uncharge(tickets, from, charge);
         }
@@ -173,11 +174,11 @@ impl Sockets {
         }
         if let Some(to) = socket.peer {
             let peer = self.table.get_mut(to)?;
-            if !peer.dead {
+            if !peer.is_dead() {
                 if !peer.tells_nobody() {
                     return None;
                 }
-                peer.shut = Shut::all();
+                peer.flags.insert(Flags::SHUT);
             }
             self.let_go(to);
         }
@@ -187,8 +188,8 @@ impl Sockets {
             return Some(());
         }
         // A peer or a message refers to it.
-        socket.dead = true;
-        socket.shut = Shut::all();
+        socket.flags.insert(Flags::DEAD);
+        socket.flags.insert(Flags::SHUT);
         socket.state = State::Closed;
         socket.peer = None;
         socket.queue.input = 0;

@@ -3,7 +3,7 @@
 use afunix::Errno;
 
 use super::buffer::Queue;
-use super::socket::{Backlog, Rare, Shut, State};
+use super::socket::{Backlog, Flags, Rare, State};
 use super::{Flow, Part, SocketKey, Sockets, Touch};
 use crate::profile::Planted;
 use crate::wait::Tickets;
@@ -25,24 +25,24 @@ impl Sockets {
         how: i32,
     ) -> Result<(), Errno> {
         let (own, mirrored) = match how {
-            0 => (Shut::READ, Shut::WRITE),
-            1 => (Shut::WRITE, Shut::READ),
-            2 => (Shut::all(), Shut::all()),
+            0 => (Flags::SHUT_READ, Flags::SHUT_WRITE),
+            1 => (Flags::SHUT_WRITE, Flags::SHUT_READ),
+            2 => (Flags::SHUT, Flags::SHUT),
             _ => return Err(Errno::INVAL),
         };
         self.watch.touch(Part::State(key), Touch::Write);
         let socket = self.own(key);
-        socket.shut |= own;
+        socket.flags |= own;
         let peer = socket.peer.filter(|_| socket.is_connection());
         self.wake_state(tickets, key);
         if let Some(peer) = peer
             && !self.profile.planted.contains(Planted::SHUTDOWN_STAYS_LOCAL)
             && let Some(other) = self.living_mut(peer)
         {
-            other.shut |= mirrored;
+            other.flags |= mirrored;
             self.watch.touch(Part::State(peer), Touch::Write);
             self.wake_state(tickets, peer);
-            if own.contains(Shut::WRITE) {
+            if own.contains(Flags::SHUT_WRITE) {
                 // POLL 7: not that it reads no more.
                 self.alert_arrival(peer);
             }
@@ -66,11 +66,11 @@ impl Sockets {
         self.watch.touch(Part::Receive(key), Touch::Write);
         let socket = self.own(key);
         let unread = socket.queue.is_unread() || in_backlog;
-        socket.dead = true;
+        socket.flags.insert(Flags::DEAD);
         // It may be its own peer, or the sender of what it did not read: nothing may free it before
         // the end.
         socket.pointed_at += 1;
-        socket.shut = Shut::all();
+        socket.flags.insert(Flags::SHUT);
         socket.state = State::Closed;
         let peer = socket.peer.take();
         let is_connection = socket.is_connection();
@@ -104,7 +104,7 @@ impl Sockets {
     fn peer_closes(&mut self, tickets: &mut Tickets, key: SocketKey, unread: bool) {
         let keep = self.profile.planted.contains(Planted::CLOSE_NEVER_RESETS);
         let Some(socket) = self.living_mut(key) else { return };
-        socket.shut = Shut::all();
+        socket.flags.insert(Flags::SHUT);
         if unread && !keep {
             socket.error = Some(Errno::CONNRESET);
         }

@@ -4,13 +4,13 @@ use afunix::snapshot::{Queue, Socket as Shown, SocketKind, SocketState};
 use afunix::{Errno, SocketType};
 
 use super::buffer::Buffer;
-use super::socket::{Shut, Socket, State};
+use super::socket::{Flags, Socket, State};
 use super::{Part, SocketKey, Sockets, Touch};
 
 impl Sockets {
     /// The living sockets, by id. Files in flight are told by [`super::File`]'s number.
     pub fn snapshot(&self) -> Vec<Shown> {
-        let living = self.table.iter().filter(|(_, socket)| !socket.dead);
+        let living = self.table.iter().filter(|(_, socket)| !socket.is_dead());
         let mut shown: Vec<Shown> = living.map(|(_, socket)| self.show(socket)).collect();
         shown.sort_unstable_by_key(|socket| socket.id);
         shown
@@ -21,7 +21,7 @@ impl Sockets {
         self.watch.touch(Part::Ids, Touch::Read);
         let mut shown = Vec::new();
         for (key, socket) in self.table.iter().filter(|(_, socket)| socket.netns == netns) {
-            if !socket.dead {
+            if !socket.is_dead() {
                 self.watch.touch(Part::State(key), Touch::Read);
                 shown.push(self.show(socket));
             }
@@ -59,8 +59,8 @@ impl Sockets {
             established: socket.established || socket.state == State::Established,
             name: socket.bound.as_ref().map(|bound| shown_name(&bound.path)),
             peer: socket.peer.and_then(|peer| self.living(peer)).map(|peer| peer.id),
-            shut_read: socket.shut.contains(Shut::READ),
-            shut_write: socket.shut.contains(Shut::WRITE),
+            shut_read: socket.flags.contains(Flags::SHUT_READ),
+            shut_write: socket.flags.contains(Flags::SHUT_WRITE),
             error: socket.error.map_or(0, Errno::raw),
             input: input(socket),
             receive: Queue { messages: socket.queue.len() as u64, bytes },
@@ -83,7 +83,7 @@ impl Sockets {
             State::Closed => SocketState::Unconnected,
             State::Listening => SocketState::Listening,
             State::Established if !socket.peer.is_some_and(peer_lives) => SocketState::Disconnected,
-            State::Established if !socket.accepted => SocketState::Pending,
+            State::Established if socket.flags.contains(Flags::PENDING) => SocketState::Pending,
             State::Established => SocketState::Connected,
         }
     }

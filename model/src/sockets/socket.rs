@@ -15,16 +15,10 @@ use super::{NameKey, SocketKey};
 use crate::profile::{Planted, Profile};
 
 bitflags::bitflags! {
-    /// A shutdown mask.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(super) struct Shut: u8 {
-        const READ = 1;
-        const WRITE = 2;
-    }
-
-    /// Options that are on or off.
+    /// What is on or off at a socket: options, and what became of it. In one word, so that a call
+    /// sees at one glance that nothing is unusual.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(super) struct Switches: u16 {
+    pub(super) struct Flags: u16 {
         const PASSCRED = 1;
         const PASSPIDFD = 1 << 1;
         const PASSSEC = 1 << 2;
@@ -33,17 +27,23 @@ bitflags::bitflags! {
         const OOBINLINE = 1 << 5;
         const REUSEADDR = 1 << 6;
         const KEEPALIVE = 1 << 7;
+        /// The shutdown mask.
+        const SHUT_READ = 1 << 8;
+        const SHUT_WRITE = 1 << 9;
+        const SHUT = Flags::SHUT_READ.bits() | Flags::SHUT_WRITE.bits();
+        /// In a backlog: no descriptor was ever made of it.
+        const PENDING = 1 << 10;
+        /// Closed, and kept only because a peer or a message refers to it.
+        const DEAD = 1 << 11;
     }
 }
 
-impl Switches {
+impl Flags {
     /// What an accepted socket takes over from its listener (LISTEN 6).
-    pub(super) const INHERITED: Switches = Switches::PASSCRED
-        .union(Switches::PASSPIDFD)
-        .union(Switches::PASSSEC)
-        .union(Switches::PASSRIGHTS);
+    pub(super) const INHERITED: Flags =
+        Flags::PASSCRED.union(Flags::PASSPIDFD).union(Flags::PASSSEC).union(Flags::PASSRIGHTS);
     /// What makes credentials come with messages (RCMSG 2).
-    pub(super) const IDENTIFY: Switches = Switches::PASSCRED.union(Switches::PASSPIDFD);
+    pub(super) const IDENTIFY: Flags = Flags::PASSCRED.union(Flags::PASSPIDFD);
 }
 
 /// The connection state. A datagram socket is `Closed` or, with a peer, `Established`.
@@ -161,14 +161,9 @@ pub(super) struct Socket {
     /// Datagram: another connected to it, and it has not left a peer since (OPT 13). Shows in
     /// listings alone.
     pub(super) established: bool,
-    pub(super) shut: Shut,
-    pub(super) switches: Switches,
+    pub(super) flags: Flags,
     /// SO_ERROR: returned once.
     pub(super) error: Option<Errno>,
-    /// Closed, and kept only because a peer or a message refers to it.
-    pub(super) dead: bool,
-    /// Whether a descriptor was ever made of it: not for a connection in the backlog.
-    pub(super) accepted: bool,
     pub(super) netns: u32,
     /// Whom it sends to. Stays when the peer is closed (SHUT 6, DSEND 3).
     pub(super) peer: Option<SocketKey>,
@@ -212,11 +207,8 @@ impl Socket {
             kind,
             state: State::Closed,
             established: false,
-            shut: Shut::empty(),
-            switches: Switches::PASSRIGHTS,
+            flags: Flags::PASSRIGHTS,
             error: None,
-            dead: false,
-            accepted: true,
             netns,
             peer: None,
             pointed_at: 0,
@@ -274,9 +266,15 @@ impl Socket {
         if asked { NonZeroU64::new(now.as_nanos() as u64) } else { None }
     }
 
+    /// Whether it is closed, and kept only because a peer or a message refers to it.
+    #[inline]
+    pub(super) fn is_dead(&self) -> bool {
+        self.flags.contains(Flags::DEAD)
+    }
+
     /// Whether credentials come with what it receives.
     pub(super) fn identifies(&self) -> bool {
-        self.switches.intersects(Switches::IDENTIFY)
+        self.flags.intersects(Flags::IDENTIFY)
     }
 
     /// Whether it is a stream or a seqpacket socket.

@@ -47,9 +47,10 @@ impl Machine {
     ) -> Result<usize, Errno> {
         let file = self.any_file_of(cx, fd)?;
         self.touch(Object::Numbers(cx.pid), Access::Write);
+        let descriptor = Descriptor::of(&self.files, file, cloexec);
         let process = self.process_mut(cx);
         let limit = process.limits.descriptors;
-        let number = process.descriptors.insert(Descriptor { file, cloexec }, least, limit)?;
+        let number = process.descriptors.insert(descriptor, least, limit)?;
         self.files[file].references += 1;
         self.touch(Object::Descriptor(cx.pid, number), Access::Write);
         Ok(number as usize)
@@ -91,7 +92,8 @@ impl Machine {
         self.files[file].references += 1;
         self.touch(Object::Numbers(cx.pid), Access::Write);
         self.touch(Object::Descriptor(cx.pid, new), Access::Write);
-        let old = self.process_mut(cx).descriptors.put(new, Descriptor { file, cloexec });
+        let descriptor = Descriptor::of(&self.files, file, cloexec);
+        let old = self.process_mut(cx).descriptors.put(new, descriptor);
         if let Some(old) = old {
             self.drop_reference(old.file);
         }

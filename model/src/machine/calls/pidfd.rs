@@ -47,7 +47,8 @@ impl Installer<'_> {
         self.touches.add(Object::Numbers(self.pid), Access::Write);
         let process = self.processes.get_mut(self.pid.0).expect("the caller is a process");
         let limit = process.limits.descriptors;
-        let number = process.descriptors.insert(Descriptor { file, cloexec }, 0, limit)?;
+        let descriptor = Descriptor::of(self.files, file, cloexec);
+        let number = process.descriptors.insert(descriptor, 0, limit)?;
         self.touches.add(Object::Descriptor(self.pid, number), Access::Write);
         self.files[file].references += 1;
         Ok(number)

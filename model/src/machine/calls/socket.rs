@@ -69,7 +69,8 @@ impl Machine {
     fn install_socket(&mut self, cx: Cx, number: i32, socket: SocketKey, flags: SocketFlags) {
         let file = self.socket_file(cx, socket, flags);
         let cloexec = flags.contains(SocketFlags::CLOEXEC);
-        self.process_mut(cx).descriptors.put(number, Descriptor { file, cloexec });
+        let descriptor = Descriptor::of(&self.files, file, cloexec);
+        self.process_mut(cx).descriptors.put(number, descriptor);
         self.files[file].references += 1;
         self.touch(Object::Numbers(cx.pid), Access::Write);
         self.touch(Object::Descriptor(cx.pid, number), Access::Write);
@@ -89,9 +90,10 @@ impl Machine {
     /// The lowest free number for a file; EMFILE.
     pub(super) fn install(&mut self, cx: Cx, file: FileId, cloexec: bool) -> Result<i32, Errno> {
         self.touch(Object::Numbers(cx.pid), Access::Write);
+        let descriptor = Descriptor::of(&self.files, file, cloexec);
         let process = self.process_mut(cx);
         let limit = process.limits.descriptors;
-        let number = process.descriptors.insert(Descriptor { file, cloexec }, 0, limit)?;
+        let number = process.descriptors.insert(descriptor, 0, limit)?;
         self.files[file].references += 1;
         self.touch(Object::Descriptor(cx.pid, number), Access::Write);
         Ok(number)
@@ -280,7 +282,8 @@ impl Machine {
         let number = match reserved {
             None => self.install(cx, file, cloexec)?,
             Some(number) => {
-                self.process_mut(cx).descriptors.put(number, Descriptor { file, cloexec });
+                let descriptor = Descriptor::of(&self.files, file, cloexec);
+                self.process_mut(cx).descriptors.put(number, descriptor);
                 self.files[file].references += 1;
                 self.touch(Object::Descriptor(cx.pid, number), Access::Write);
                 number

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::profile::Bugs;
-use crate::sockets::socket::State;
+use crate::sockets::socket::{Flags, State};
 
 /// A state in which every invariant has something to hold, and its sockets.
 struct Scene {
@@ -97,7 +97,9 @@ fn connections() {
     found("in its backlog", |scene| {
         scene.sockets.table[scene.waiting].listener = Some(scene.near);
     });
-    found("in its backlog", |scene| scene.sockets.table[scene.waiting].accepted = true);
+    found("in its backlog", |scene| {
+        scene.sockets.table[scene.waiting].flags.remove(Flags::PENDING)
+    });
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn the_dead() {
         let (near, far) = (scene.near, scene.far);
         scene.sockets.table[far].peer = None;
         scene.sockets.table[near].pointed_at -= 1;
-        scene.sockets.table[far].dead = true;
+        scene.sockets.table[far].flags.insert(Flags::DEAD);
     });
     found("dead, and still", |scene| {
         let (listener, waiting) = (scene.listener, scene.waiting);
@@ -115,12 +117,12 @@ fn the_dead() {
         scene.sockets.table[listener].pointed_at += 1;
         let client = scene.sockets.table.values_mut().find(|socket| socket.peer == Some(waiting));
         client.expect("a client").pointed_at -= 1;
-        scene.sockets.table[listener].dead = true;
+        scene.sockets.table[listener].flags.insert(Flags::DEAD);
     });
-    found("in its backlog", |scene| scene.sockets.table[scene.waiting].dead = true);
+    found("in its backlog", |scene| scene.sockets.table[scene.waiting].flags.insert(Flags::DEAD));
     found("dead, and nothing", |scene| {
         let socket = scene.sockets.create(&USER, SocketType::Stream);
-        scene.sockets.table[socket].dead = true;
+        scene.sockets.table[socket].flags.insert(Flags::DEAD);
     });
     found("dead, and still", |scene| {
         let (gone, receiver) = (scene.gone, scene.receiver);
