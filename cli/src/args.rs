@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Graph(GraphArgs),
     /// Draws what happened in a trace file, which `explore` and `replay` write
     Trace(TraceArgs),
+    /// Replays what strace saw of a program, and says whether the model explains it
+    Check(CheckArgs),
     /// Runs random programs of calls on the model and on the kernel in lock-step
     Diff(DiffArgs),
     /// Writes the manual pages, one per command
@@ -289,6 +291,12 @@ pub(crate) enum TraceFormat {
     Mermaid,
     /// The events as one array
     Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// What `strace -f -yy -o LOG PROGRAM` wrote; `-` for standard input
+    pub(crate) log: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@
 //! Exit codes: 0 fine, 1 a finding, 2 wrong use, 3 the environment lacks something.
 
 mod args;
+mod check;
 mod diff;
 mod explore;
 mod follow;
@@ -58,6 +59,7 @@ pub fn main_with(scenarios: Vec<Scenario>) -> ExitCode {
         Command::Run(args) => return run::run(args),
         Command::Graph(args) => graph::run(args),
         Command::Trace(args) => trace::run(args),
+        Command::Check(args) => check::run(args),
         Command::Diff(args) => diff::run(args),
         Command::Man(args) => manual::man(args),
         Command::Completions(args) => manual::completions(args),

@@ -71,6 +71,11 @@ pub(crate) fn deliver(path: Option<&Path>, text: &str) -> Result<(), Problem> {
     }
 }
 
+/// As [`escape`], line by line.
+pub(crate) fn escape_lines(text: &str) -> String {
+    text.lines().map(|line| escape(line) + "\n").collect()
+}
+
 /// Text from elsewhere, fit for a terminal: control characters are shown as escapes.
 pub(crate) fn escape(text: &str) -> String {
     text.chars()

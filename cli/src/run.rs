@@ -14,7 +14,7 @@ use afunix_supervisor::{Ended, Faults, Options, Outcome, Problem as Stopped};
 
 use crate::args::{Format, ProgramFaults, RunArgs};
 use crate::graph::draw;
-use crate::output::{Problem, escape, write_file};
+use crate::output::{Problem, escape, escape_lines, write_file};
 
 /// A trace file under way, and the first error that writing it met.
 type Trace = Rc<RefCell<io::Result<Writer<BufWriter<File>>>>>;
@@ -86,10 +86,6 @@ fn format_of(path: &Path) -> Format {
         Some("json") => Format::Json,
         _ => Format::Table,
     }
-}
-
-fn escape_lines(text: &str) -> String {
-    text.lines().map(|line| escape(line) + "\n").collect()
 }
 
 /// Begins a trace file, which only its owner may read: it tells what a program did.

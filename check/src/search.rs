@@ -1,0 +1,396 @@
+//! Finding an order of the log's calls in which the model does what the log says.
+//!
+//! Lines are taken one after another. A call of one line took place there; one of two lines took
+//! place at some moment between them, so it is a *move* that may be made before any line in
+//! between. The first order that is tried makes a call where it begins if that gives what the log
+//! says, and else where it ends; other moves are made first where a call would end otherwise. What
+//! was chosen wrongly shows later: then the last choice is taken back (as far back as states are
+//! kept, and as often as is allowed).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use afunix::Exit;
+use afunix_model::Resume;
+
+use crate::log::{Line, Log, Outcome, What};
+use crate::replay::{Attempt, Facts, Look, Stage, State};
+use crate::report::{Divergence, Report};
+
+/// How far back choices are taken back, in states that are kept.
+const KEPT: usize = 256;
+/// Moves that are tried at most without coming further.
+const TRIES: u64 = 20_000;
+/// Moves of other threads that are made before a call ends, at most.
+const DEEPEST: usize = 6;
+
+/// Something that may happen before a line.
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    /// The call in which a thread is, is made or goes on.
+    Call(i32),
+    /// A thread that has no more lines ends.
+    End(i32, Exit),
+}
+
+/// Why a line is not explained.
+struct Unlike {
+    /// The record that it is about.
+    record: usize,
+    what: String,
+}
+
+/// A state before a line, and which way was taken from there.
+struct Kept {
+    index: usize,
+    state: State,
+    choice: usize,
+}
+
+struct Search<'a> {
+    log: &'a Log,
+    facts: Facts,
+    /// The threads that calls start, with the record of the call.
+    starts: BTreeMap<i32, usize>,
+    /// By the last line of a thread before its end: the thread, and the line of its end.
+    ends: BTreeMap<usize, (i32, usize)>,
+    /// Moves tried since the search came further than ever.
+    tries: u64,
+}
+
+/// Explains a log as far as it can be.
+pub(crate) fn explain(log: &Log) -> Report {
+    let mut search = Search {
+        log,
+        facts: Facts::of(log),
+        starts: Facts::starts(log),
+        ends: Facts::ends(log),
+        tries: 0,
+    };
+    search.run()
+}
+
+impl Search<'_> {
+    fn run(&mut self) -> Report {
+        let mut kept: VecDeque<Kept> = VecDeque::new();
+        let mut forgotten = false;
+        let mut furthest: Option<(usize, Divergence)> = None;
+        let mut state = State::new();
+        let (mut index, mut choice) = (0, 0);
+        while index < self.log.lines.len() {
+            let before = self.has_choice(&state, index).then(|| state.clone());
+            match self.line(&mut state, index, choice) {
+                Ok(()) => {
+                    if let Some(state) = before {
+                        kept.push_back(Kept { index, state, choice });
+                        if kept.len() > KEPT {
+                            kept.pop_front();
+                            forgotten = true;
+                        }
+                    }
+                    index += 1;
+                    choice = 0;
+                    if furthest.as_ref().is_none_or(|(line, _)| index > *line) {
+                        self.tries = 0;
+                    }
+                    continue;
+                }
+                Err(unlike) => {
+                    if furthest.as_ref().is_none_or(|(line, _)| index > *line)
+                        && let Some(unlike) = unlike
+                    {
+                        let shown = before.as_ref().unwrap_or(&state);
+                        furthest = Some((index, self.divergence(shown, index, unlike)));
+                    }
+                }
+            }
+            let back = kept.pop_back().filter(|_| self.tries < TRIES);
+            match back {
+                Some(back) => {
+                    state = back.state;
+                    index = back.index;
+                    choice = back.choice + 1;
+                }
+                None => {
+                    let bounded = self.tries >= TRIES || forgotten;
+                    let divergence =
+                        furthest.map(|(_, divergence)| Divergence { bounded, ..divergence });
+                    return Report::new(self.log, &state, divergence);
+                }
+            }
+        }
+        Report::new(self.log, &state, None)
+    }
+
+    fn look(&self, record: usize) -> Look<'_> {
+        Look { facts: &self.facts, record: &self.log.records[record] }
+    }
+
+    /// Whether a line can be taken in more than one way.
+    fn has_choice(&self, state: &State, index: usize) -> bool {
+        let line = &self.log.lines[index];
+        match line.what {
+            What::Whole(record) | What::End(record) => {
+                self.log.records[record].followed
+                    && !self.moves(state, index, line.thread).is_empty()
+            }
+            What::Begin(record) => self.log.records[record].followed,
+            _ => false,
+        }
+    }
+
+    /// What may happen before a line beside the call that it is about.
+    fn moves(&self, state: &State, index: usize, thread: i32) -> Vec<Move> {
+        let mut moves = Vec::new();
+        for (other, (_, stage)) in state.pending.iter().filter(|(other, _)| **other != thread) {
+            match stage {
+                Stage::Ahead => moves.push(Move::Call(*other)),
+                Stage::Waiting(waiting) if waiting.woken => moves.push(Move::Call(*other)),
+                _ => {}
+            }
+        }
+        for (other, end) in
+            self.ends.range(..index).map(|(_, end)| *end).filter(|(_, end)| *end > index)
+        {
+            if other != thread
+                && state.seats.contains_key(&other)
+                && let What::Gone(exit) = self.log.lines[end].what
+            {
+                moves.push(Move::End(other, exit));
+            }
+        }
+        moves
+    }
+
+    /// Takes a line in the way of the given number. `None`: there is no such way.
+    fn line(
+        &mut self,
+        state: &mut State,
+        index: usize,
+        choice: usize,
+    ) -> Result<(), Option<Unlike>> {
+        let line = &self.log.lines[index];
+        state.now = state.now.max(line.at);
+        self.seat(state, line);
+        match line.what {
+            What::Begin(record) if self.log.records[record].followed => {
+                state.pending.insert(line.thread, (record, Stage::Ahead));
+                match choice {
+                    0 => self.begin_at_once(state, line.thread, record),
+                    1 => {}
+                    _ => return Err(None),
+                }
+            }
+            What::Whole(record) if self.log.records[record].followed => {
+                state.pending.insert(line.thread, (record, Stage::Ahead));
+                return self.finish(state, index, record, choice);
+            }
+            What::End(record) if self.log.records[record].followed => {
+                return self.finish(state, index, record, choice);
+            }
+            _ if choice > 0 => return Err(None),
+            What::Gone(exit) => state.end(line.thread, exit),
+            What::Superseded(by) => state.supersede(line.thread, by),
+            What::Unknown(_) => state.lose_process(self.log, &self.facts, line.thread),
+            What::Whole(_) | What::Begin(_) | What::End(_) | What::Signal(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the thread of a line is there.
+    fn seat(&mut self, state: &mut State, line: &Line) {
+        if state.seats.contains_key(&line.thread) || matches!(line.what, What::Gone(_)) {
+            return;
+        }
+        if let Some(record) = self.starts.get(&line.thread)
+            && let Some((pending, stage)) = state.pending.get_mut(&self.log.records[*record].thread)
+            && pending == record
+        {
+            *stage = Stage::Done;
+            state.begin(self.look(*record));
+        }
+        if !state.seats.contains_key(&line.thread) {
+            state.find_thread(&self.facts, line.thread);
+        }
+    }
+
+    /// A call begins: it is made if that gives what the log says, or if it waits.
+    fn begin_at_once(&mut self, state: &mut State, thread: i32, record: usize) {
+        self.tries += 1;
+        let mut tried = state.clone();
+        match tried.begin(self.look(record)) {
+            Attempt::Explained => {
+                if let Some((_, stage)) = tried.pending.get_mut(&thread) {
+                    *stage = Stage::Done;
+                }
+                *state = tried;
+                self.settle(state);
+            }
+            Attempt::Waits => *state = tried,
+            Attempt::Differs(_) => {}
+        }
+    }
+
+    /// Ends a call in the way of the given number: with so many moves of others before it that it
+    /// ends as in the log, and with those that it woke going on at once, or not.
+    fn finish(
+        &mut self,
+        state: &mut State,
+        index: usize,
+        record: usize,
+        choice: usize,
+    ) -> Result<(), Option<Unlike>> {
+        let thread = self.log.lines[index].thread;
+        let mut first = None;
+        let mut skip = choice / 2;
+        if self.moves(state, index, thread).is_empty() {
+            if choice > 0 {
+                return Err(None);
+            }
+            self.own(state, record, thread).map_err(|what| Some(Unlike { record, what }))?;
+            self.close(state, thread, true);
+            return Ok(());
+        }
+        for depth in 0..=DEEPEST {
+            if let Some(found) = self.search(state, index, record, depth, &mut skip, &mut first) {
+                *state = found;
+                self.close(state, thread, choice.is_multiple_of(2));
+                return Ok(());
+            }
+            if self.tries >= TRIES {
+                break;
+            }
+        }
+        Err(first.filter(|_| choice == 0).map(|what| Unlike { record, what }))
+    }
+
+    /// The call of a line is over.
+    fn close(&mut self, state: &mut State, thread: i32, settles: bool) {
+        state.pending.remove(&thread);
+        if settles {
+            self.settle(state);
+        }
+    }
+
+    /// A state in which the call has ended as in the log, after exactly so many other moves.
+    fn search(
+        &mut self,
+        state: &State,
+        index: usize,
+        record: usize,
+        depth: usize,
+        skip: &mut usize,
+        first: &mut Option<String>,
+    ) -> Option<State> {
+        let thread = self.log.lines[index].thread;
+        if self.tries >= TRIES {
+            return None;
+        }
+        if depth == 0 {
+            self.tries += 1;
+            let mut tried = state.clone();
+            return match self.own(&mut tried, record, thread) {
+                Ok(()) if *skip == 0 => Some(tried),
+                Ok(()) => {
+                    *skip -= 1;
+                    None
+                }
+                Err(what) => {
+                    first.get_or_insert(what);
+                    None
+                }
+            };
+        }
+        for step in self.moves(state, index, thread) {
+            self.tries += 1;
+            let mut tried = state.clone();
+            if self.make(&mut tried, step)
+                && let Some(found) = self.search(&tried, index, record, depth - 1, skip, first)
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// Makes a move of another thread; false if it does not go as in the log.
+    fn make(&mut self, state: &mut State, step: Move) -> bool {
+        let thread = match step {
+            Move::Call(thread) => thread,
+            Move::End(thread, exit) => {
+                state.end_group(thread, exit);
+                return true;
+            }
+        };
+        let Some((record, stage)) = state.pending.get(&thread) else { return false };
+        let record = *record;
+        let attempt = match stage {
+            Stage::Ahead => state.begin(self.look(record)),
+            Stage::Waiting(_) => state.go_on(self.look(record), Resume::Woken),
+            Stage::Done => return false,
+        };
+        if attempt == Attempt::Explained
+            && let Some((_, stage)) = state.pending.get_mut(&thread)
+        {
+            *stage = Stage::Done;
+        }
+        !matches!(attempt, Attempt::Differs(_))
+    }
+
+    /// Ends the call of a line.
+    fn own(&mut self, state: &mut State, record: usize, thread: i32) -> Result<(), String> {
+        let look = self.look(record);
+        if let Some((_, Stage::Ahead)) = state.pending.get(&thread) {
+            match state.begin(look) {
+                Attempt::Explained => return Ok(()),
+                Attempt::Differs(what) => return Err(what),
+                Attempt::Waits => {}
+            }
+        }
+        let Some((_, Stage::Waiting(waiting))) = state.pending.get(&thread) else { return Ok(()) };
+        if State::is_open(look.record) {
+            return Ok(());
+        }
+        let (on, woken, deadline) = (waiting.on, waiting.woken, waiting.deadline);
+        let waits = Err(format!("waits for {on}"));
+        if woken {
+            match state.go_on(look, Resume::Woken) {
+                Attempt::Explained => return Ok(()),
+                Attempt::Differs(what) => return Err(what),
+                Attempt::Waits => {}
+            }
+        }
+        let resume = match (deadline, &look.record.outcome) {
+            (Some(_), _) => Resume::TimedOut,
+            // A signal ended it after a part.
+            (None, Outcome::Value { value, .. }) if *value > 0 => Resume::Interrupted,
+            _ => return waits,
+        };
+        match state.go_on(look, resume) {
+            Attempt::Explained => Ok(()),
+            _ => waits,
+        }
+    }
+
+    /// Those that were woken go on, where that gives what the log says.
+    fn settle(&mut self, state: &mut State) {
+        loop {
+            let woken = state.pending.iter().find_map(|(thread, (_, stage))| match stage {
+                Stage::Waiting(waiting) if waiting.woken => Some(*thread),
+                _ => None,
+            });
+            let Some(thread) = woken else { return };
+            self.tries += 1;
+            let mut tried = state.clone();
+            if self.make(&mut tried, Move::Call(thread)) {
+                *state = tried;
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn divergence(&self, state: &State, index: usize, unlike: Unlike) -> Divergence {
+        let record = &self.log.records[unlike.record];
+        Divergence::new(self.log, state, record, self.log.lines[index].number, unlike.what)
+    }
+}
