@@ -8,12 +8,15 @@
 //! What a log cannot show is not held against it: bytes that it cuts are wild, and what comes from
 //! processes outside of it is an *assumption*, which the report counts.
 
+mod journal;
 mod log;
 mod names;
 mod raw;
 mod replay;
 mod report;
 mod search;
+
+use afunix::trace::file::Trace;
 
 pub use log::NotStrace;
 pub use report::{Assumption, Divergence, Report};
@@ -24,5 +27,17 @@ pub use report::{Assumption, Divergence, Report};
 /// [`NotStrace`] if no line of it is a call as strace prints it.
 pub fn check(bytes: &[u8]) -> Result<Report, NotStrace> {
     let log = log::read(bytes)?;
-    Ok(search::explain(&log))
+    Ok(search::explain(&log, false).0)
+}
+
+/// Checks a log, and tells what happened in it as a trace, up to where it is not explained. Its one
+/// snapshot is of the moment when there were the most sockets.
+///
+/// # Errors
+/// As of [`check`].
+pub fn trace(bytes: &[u8], subject: &str) -> Result<(Trace, Report), NotStrace> {
+    let log = log::read(bytes)?;
+    let (report, journal) = search::explain(&log, true);
+    let trace = journal.unwrap_or_default().into_trace(subject, &report);
+    Ok((trace, report))
 }

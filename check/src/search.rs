@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use afunix::Exit;
 use afunix_model::Resume;
 
+use crate::journal::Journal;
 use crate::log::{Line, Log, Outcome, What};
 use crate::replay::{Attempt, Facts, Look, Stage, State};
 use crate::report::{Divergence, Report};
@@ -19,7 +20,7 @@ use crate::report::{Divergence, Report};
 /// How far back choices are taken back, in states that are kept.
 const KEPT: usize = 256;
 /// Moves that are tried at most without coming further.
-const TRIES: u64 = 20_000;
+const TRIES: u64 = 5_000;
 /// Moves of other threads that are made before a call ends, at most.
 const DEEPEST: usize = 6;
 
@@ -55,18 +56,21 @@ struct Search<'a> {
     ends: BTreeMap<usize, (i32, usize)>,
     /// Moves tried since the search came further than ever.
     tries: u64,
+    journal: Option<Journal>,
 }
 
 /// Explains a log as far as it can be.
-pub(crate) fn explain(log: &Log) -> Report {
+pub(crate) fn explain(log: &Log, records: bool) -> (Report, Option<Journal>) {
     let mut search = Search {
         log,
         facts: Facts::of(log),
         starts: Facts::starts(log),
         ends: Facts::ends(log),
         tries: 0,
+        journal: records.then(Journal::default),
     };
-    search.run()
+    let report = search.run();
+    (report, search.journal)
 }
 
 impl Search<'_> {
@@ -74,11 +78,11 @@ impl Search<'_> {
         let mut kept: VecDeque<Kept> = VecDeque::new();
         let mut forgotten = false;
         let mut furthest: Option<(usize, Divergence)> = None;
-        let mut state = State::new();
+        let mut state = State::new(self.journal.is_some());
         let (mut index, mut choice) = (0, 0);
         while index < self.log.lines.len() {
             let before = self.has_choice(&state, index).then(|| state.clone());
-            match self.line(&mut state, index, choice) {
+            match self.line(&mut state, before.as_ref(), index, choice) {
                 Ok(()) => {
                     if let Some(state) = before {
                         kept.push_back(Kept { index, state, choice });
@@ -86,6 +90,9 @@ impl Search<'_> {
                             kept.pop_front();
                             forgotten = true;
                         }
+                    }
+                    if let Some(journal) = &mut self.journal {
+                        journal.line(&mut state, index, &self.log.lines[index]);
                     }
                     index += 1;
                     choice = 0;
@@ -108,6 +115,9 @@ impl Search<'_> {
                 Some(back) => {
                     state = back.state;
                     index = back.index;
+                    if let Some(journal) = &mut self.journal {
+                        journal.take_back(index);
+                    }
                     choice = back.choice + 1;
                 }
                 None => {
@@ -130,12 +140,17 @@ impl Search<'_> {
         let line = &self.log.lines[index];
         match line.what {
             What::Whole(record) | What::End(record) => {
-                self.log.records[record].followed
-                    && !self.moves(state, index, line.thread).is_empty()
+                self.overlaps(record) && !self.moves(state, index, line.thread).is_empty()
             }
-            What::Begin(record) => self.log.records[record].followed,
+            What::Begin(record) => self.overlaps(record),
             _ => false,
         }
+    }
+
+    /// Whether the order matters in which a record's call is made.
+    fn overlaps(&self, record: usize) -> bool {
+        let record = &self.log.records[record];
+        record.followed && !record.local
     }
 
     /// What may happen before a line beside the call that it is about.
@@ -162,32 +177,39 @@ impl Search<'_> {
     }
 
     /// Takes a line in the way of the given number. `None`: there is no such way.
+    ///
+    /// `before` is the same state, kept by a line that can be taken in more than one way.
     fn line(
         &mut self,
         state: &mut State,
+        before: Option<&State>,
         index: usize,
         choice: usize,
     ) -> Result<(), Option<Unlike>> {
         let line = &self.log.lines[index];
-        state.now = state.now.max(line.at);
-        self.seat(state, line);
+        self.arrive(state, line);
         match line.what {
-            What::Begin(record) if self.log.records[record].followed => {
+            What::Begin(record) if self.overlaps(record) => {
                 state.pending.insert(line.thread, (record, Stage::Ahead));
                 match choice {
-                    0 => self.begin_at_once(state, line.thread, record),
+                    0 => self.begin_at_once(state, before, index, record),
                     1 => {}
                     _ => return Err(None),
                 }
             }
-            What::Whole(record) if self.log.records[record].followed => {
+            What::Whole(record) if self.overlaps(record) => {
                 state.pending.insert(line.thread, (record, Stage::Ahead));
-                return self.finish(state, index, record, choice);
+                return self.finish(state, before, index, record, choice);
             }
-            What::End(record) if self.log.records[record].followed => {
-                return self.finish(state, index, record, choice);
+            What::End(record) if self.overlaps(record) => {
+                return self.finish(state, before, index, record, choice);
             }
             _ if choice > 0 => return Err(None),
+            What::Whole(record) | What::Begin(record) | What::End(record)
+                if self.log.records[record].followed =>
+            {
+                self.local(state, record, matches!(line.what, What::Begin(_)))?;
+            }
             What::Gone(exit) => state.end(line.thread, exit),
             What::Superseded(by) => state.supersede(line.thread, by),
             What::Unknown(_) => state.lose_process(self.log, &self.facts, line.thread),
@@ -196,8 +218,30 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// Makes a call in which no socket is: a close where it begins, and all others where they end.
+    fn local(&self, state: &mut State, record: usize, begins: bool) -> Result<(), Option<Unlike>> {
+        let is_two = self.log.records[record].end != Some(self.log.records[record].begin);
+        let closes = self.log.records[record].name == "close";
+        if is_two && begins != closes {
+            return Ok(());
+        }
+        match state.begin(self.look(record)) {
+            Attempt::Differs(what) => Err(Some(Unlike { record, what })),
+            Attempt::Explained | Attempt::Waits => Ok(()),
+        }
+    }
+
+    /// It is the time of a line, and its thread is there.
+    fn arrive(&self, state: &mut State, line: &Line) {
+        state.now = state.now.max(line.at);
+        if matches!(line.what, What::Whole(_) | What::Begin(_)) {
+            state.abandon(line.thread);
+        }
+        self.seat(state, line);
+    }
+
     /// Sees to it that the thread of a line is there.
-    fn seat(&mut self, state: &mut State, line: &Line) {
+    fn seat(&self, state: &mut State, line: &Line) {
         if state.seats.contains_key(&line.thread) || matches!(line.what, What::Gone(_)) {
             return;
         }
@@ -214,20 +258,36 @@ impl Search<'_> {
     }
 
     /// A call begins: it is made if that gives what the log says, or if it waits.
-    fn begin_at_once(&mut self, state: &mut State, thread: i32, record: usize) {
+    fn begin_at_once(
+        &mut self,
+        state: &mut State,
+        before: Option<&State>,
+        index: usize,
+        record: usize,
+    ) {
+        let thread = self.log.lines[index].thread;
         self.tries += 1;
-        let mut tried = state.clone();
-        match tried.begin(self.look(record)) {
+        match state.begin(self.look(record)) {
             Attempt::Explained => {
-                if let Some((_, stage)) = tried.pending.get_mut(&thread) {
+                if let Some((_, stage)) = state.pending.get_mut(&thread) {
                     *stage = Stage::Done;
                 }
-                *state = tried;
                 self.settle(state);
             }
-            Attempt::Waits => *state = tried,
-            Attempt::Differs(_) => {}
+            Attempt::Waits => {}
+            Attempt::Differs(_) => {
+                if let Some(before) = before {
+                    self.go_back(state, before, index);
+                    state.pending.insert(thread, (record, Stage::Ahead));
+                }
+            }
         }
+    }
+
+    /// The state is as it was kept before a line, and the line is arrived at.
+    fn go_back(&self, state: &mut State, before: &State, index: usize) {
+        before.clone_into(state);
+        self.arrive(state, &self.log.lines[index]);
     }
 
     /// Ends a call in the way of the given number: with so many moves of others before it that it
@@ -235,6 +295,7 @@ impl Search<'_> {
     fn finish(
         &mut self,
         state: &mut State,
+        before: Option<&State>,
         index: usize,
         record: usize,
         choice: usize,
@@ -242,15 +303,28 @@ impl Search<'_> {
         let thread = self.log.lines[index].thread;
         let mut first = None;
         let mut skip = choice / 2;
-        if self.moves(state, index, thread).is_empty() {
-            if choice > 0 {
-                return Err(None);
-            }
-            self.own(state, record, thread).map_err(|what| Some(Unlike { record, what }))?;
-            self.close(state, thread, true);
-            return Ok(());
+        if choice > 0 && before.is_none() {
+            return Err(None);
         }
-        for depth in 0..=DEEPEST {
+        if choice == 0 {
+            let here = (before.is_some()).then(|| state.pending.get(&thread).cloned()).flatten();
+            self.tries += 1;
+            match (self.own(state, record, thread), before) {
+                (Ok(()), _) => {
+                    self.close(state, thread, true);
+                    return Ok(());
+                }
+                (Err(what), None) => return Err(Some(Unlike { record, what })),
+                (Err(what), Some(before)) => {
+                    self.go_back(state, before, index);
+                    state.pending.extend(here.map(|here| (thread, here)));
+                    first = Some(what);
+                }
+            }
+        }
+        // Without other moves it was tried.
+        let least = usize::from(choice == 0);
+        for depth in least..=DEEPEST {
             if let Some(found) = self.search(state, index, record, depth, &mut skip, &mut first) {
                 *state = found;
                 self.close(state, thread, choice.is_multiple_of(2));

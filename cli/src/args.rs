@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Draws the Unix sockets of the running system, or of a trace: who talks to whom
     Graph(GraphArgs),
-    /// Draws what happened in a trace file, which `explore` and `replay` write
+    /// Draws what happened in a trace file, which `explore` and `replay` write, or in an strace log
     Trace(TraceArgs),
     /// Replays what strace saw of a program, and says whether the model explains it
     Check(CheckArgs),
@@ -222,7 +222,8 @@ pub(crate) struct GraphArgs {
     /// How often to look when following: 500ms, 2s
     #[arg(long, value_parser = parse_time, default_value = "1s", requires = "follow")]
     pub(crate) interval: Duration,
-    /// The last snapshot of a trace file instead; `-` for standard input
+    /// The last snapshot of a trace file, or the busiest moment of an strace log, instead; `-` for
+    /// standard input
     #[arg(long, value_name = "FILE", conflicts_with = "live")]
     pub(crate) trace: Option<PathBuf>,
     /// How to draw it
@@ -255,7 +256,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
-    /// The trace file; `-` for standard input
+    /// The trace file, or a log of strace; `-` for standard input
     pub(crate) file: PathBuf,
     /// How to draw it
     #[arg(long, value_enum, default_value_t = TraceFormat::Ladder)]

@@ -17,7 +17,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<bool, Problem> {
 }
 
 /// A whole file; `-` is standard input.
-fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let read = match path == Path::new("-") {
         true => io::stdin().lock().read_to_end(&mut bytes),

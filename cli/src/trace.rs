@@ -1,7 +1,6 @@
 //! `afunix trace`: a trace file drawn; and how trace files are read and written here.
 
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::path::Path;
 
 use afunix::trace::file::{End, Header, Source, Trace, Writer};
@@ -56,15 +55,16 @@ fn draw(trace: &Trace, other: Option<&Trace>, args: &TraceArgs) -> String {
     }
 }
 
-/// Reads a trace file; `-` is standard input.
+/// Reads a trace file, or what strace wrote; `-` is standard input.
 pub(crate) fn read(path: &Path) -> Result<Trace, Problem> {
+    let bytes = crate::check::read(path)?;
     let shown = escape(&path.display().to_string());
-    let read = if path == Path::new("-") {
-        Trace::read(io::stdin().lock())
-    } else {
-        let file = File::open(path).map_err(|error| Problem::usage(format!("{shown}: {error}")))?;
-        Trace::read(BufReader::new(file))
-    };
+    if !bytes.trim_ascii_start().starts_with(b"{")
+        && let Ok((trace, _)) = afunix_check::trace(&bytes, &shown)
+    {
+        return Ok(trace);
+    }
+    let read = Trace::read(&bytes[..]);
     read.map_err(|error| Problem::usage(format!("{shown}: {}", escape(&error.to_string()))))
 }
 

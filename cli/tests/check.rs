@@ -187,3 +187,32 @@ fn a_log_that_is_cut_is_explained_so_far() {
     assert_eq!(status, Some(0), "{text}");
     assert!(text.contains("the log is cut in the middle of line 15"), "{text}");
 }
+
+fn drawn(arguments: &[&str]) -> String {
+    let passing = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/passing.strace");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_afunix"));
+    let output = command.args(arguments).arg(passing).output().expect("afunix runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("pictures are text")
+}
+
+#[test]
+fn a_log_is_drawn_as_a_trace_is() {
+    let ladder = drawn(&["trace", "--flows"]);
+    for part in [
+        "sendmsg(4",
+        "5 bytes and 1 file",
+        "waits: data",
+        "woken by",
+        "exit status 0",
+        "program (2)",
+    ] {
+        assert!(ladder.contains(part), "no {part:?} in\n{ladder}");
+    }
+    for format in ["html", "perfetto", "shiviz", "mermaid", "json"] {
+        assert!(drawn(&["trace", "--format", format]).contains("sendmsg"), "{format}");
+    }
+    let graph = drawn(&["graph", "--trace"]);
+    assert!(graph.contains("@there"), "{graph}");
+    assert!(drawn(&["graph", "--format", "svg", "--trace"]).contains("</svg>"));
+}

@@ -111,6 +111,8 @@ pub(crate) struct Record {
     pub(crate) cloexec: bool,
     /// Whether the replay looks at it.
     pub(crate) followed: bool,
+    /// Whether no socket is in it: it is made without a look at what else is under way.
+    pub(crate) local: bool,
 }
 
 /// How a call ended.

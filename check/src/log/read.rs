@@ -343,6 +343,26 @@ impl Record {
             end: None,
             cloexec: false,
             followed: FOLLOWED.binary_search(&name).is_ok(),
+            local: false,
+        }
+    }
+
+    /// Whether nothing in it is a socket, an epoll or a process as far as the log says.
+    fn is_local(&self) -> bool {
+        let is_foreign = |note: &str| !note.contains("UNIX") && !may_be_ours(note);
+        let mut notes = self.args.iter().filter_map(|field| field.value.note());
+        match self.name.as_str() {
+            "close" => self.note(0).is_some_and(is_foreign),
+            "dup2" | "dup3" => {
+                self.note(0).is_some_and(is_foreign) && self.note(1).is_some_and(is_foreign)
+            }
+            "execve" | "execveat" => self.value().is_none(),
+            name if AT_SOCKETS.contains(&name) => notes.all(is_foreign) && self.note(0).is_some(),
+            "fcntl" | "dup" => self.note(0).is_some_and(is_foreign),
+            name => {
+                let opens = self.made().is_some_and(|(_, note)| is_foreign(note));
+                opens && FOLLOWED.binary_search(&name).is_err() && notes.all(is_foreign)
+            }
         }
     }
 
@@ -367,6 +387,7 @@ impl Record {
             args.iter().for_each(|arg| log.used.add(&arg.value));
             record.args = args;
         }
+        record.local = record.is_local();
         Some(record)
     }
 }
@@ -378,6 +399,11 @@ fn may_be_socket(field: &Field) -> bool {
         Value::Number(_) => true,
         _ => false,
     }
+}
+
+/// Whether the model may know what a note says.
+fn may_be_ours(note: &str) -> bool {
+    note.contains("eventpoll") || note.starts_with("socket:")
 }
 
 /// What stands behind the equals sign.

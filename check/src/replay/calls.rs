@@ -99,15 +99,17 @@ impl State {
             "ioctl" => self.ioctl(look, seat, number),
             "write" | "writev" | "send" | "sendto" | "sendmsg" => self.send(look, seat),
             "read" | "readv" | "recv" | "recvfrom" | "recvmsg" => self.receive(look, seat),
-            _ => self.unknown_call(look, seat, number),
+            "sendfile" | "splice" | "sendmmsg" | "recvmmsg" => {
+                self.unknown_call(look, seat, number)
+            }
+            _ => self.foreign(look, seat),
         }
     }
 
     /// A call at one of our sockets that the model does not make: from now on the socket does what
     /// the log says.
     fn unknown_call(&mut self, look: Look<'_>, seat: Seat, number: i32) -> Attempt {
-        const HARMLESS: [&str; 2] = ["fchmod", "fchown"];
-        if look.record.value().is_some() && !HARMLESS.contains(&look.record.name.as_str()) {
+        if look.record.value().is_some() {
             self.share(look, seat, number);
         }
         self.foreign(look, seat)
@@ -244,7 +246,7 @@ impl State {
         else {
             return self.unknown_call(look, seat, number);
         };
-        if self.is_others(look, &name) {
+        if self.is_others(look, seat, &name) {
             // Who is there, or is not, the log does not say.
             if record.value().is_some() {
                 self.share(look, seat, number);
@@ -261,7 +263,7 @@ impl State {
         let Some(request) = self.send_request(look) else {
             return self.unknown_call(look, seat, look.record.fd(0).unwrap_or(-1));
         };
-        if request.to.as_ref().is_some_and(|name| self.is_others(look, name)) {
+        if request.to.as_ref().is_some_and(|name| self.is_others(look, seat, name)) {
             let control = look.record.arg(1).and_then(|message| message.field("msg_control"));
             self.share_sent(look, seat, control);
             self.assume(look, Assumed::Names);

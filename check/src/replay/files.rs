@@ -67,7 +67,7 @@ impl State {
         None
     }
 
-    fn exists(&mut self, seat: Seat, path: &[u8]) -> bool {
+    pub(super) fn exists(&mut self, seat: Seat, path: &[u8]) -> bool {
         let stat = &mut afunix::call::Stat::default();
         self.call(seat.tid, &mut Call::Lstat { path, stat }).is_ok()
     }

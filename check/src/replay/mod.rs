@@ -18,6 +18,7 @@ mod options;
 mod process;
 mod ready;
 mod request;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,6 +34,8 @@ use crate::report::Assumed;
 pub(crate) use facts::Facts;
 use facts::sockets_of;
 use request::Request;
+use told::Telling;
+pub(crate) use told::Told;
 
 /// What a call that was made on the model says about the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +100,8 @@ pub(crate) struct State {
     pub(crate) assumed: BTreeMap<Assumed, (u64, usize)>,
     /// Calls on sockets that the model explained.
     pub(crate) explained: u64,
+    /// What is told for pictures, if anybody wants to know.
+    telling: Option<Telling>,
     /// Processes that cannot be known any more.
     unknown: BTreeSet<Pid>,
 }
@@ -120,7 +125,7 @@ pub(crate) struct Look<'a> {
 }
 
 impl State {
-    pub(crate) fn new() -> State {
+    pub(crate) fn new(tells: bool) -> State {
         let mut state = State {
             machine: Machine::new(Profile::default()),
             seats: BTreeMap::new(),
@@ -133,8 +138,10 @@ impl State {
             now: Duration::ZERO,
             assumed: BTreeMap::new(),
             explained: 0,
+            telling: tells.then(Telling::default),
             unknown: BTreeSet::new(),
         };
+        state.machine.observe(tells);
         state.machine.track(false);
         let limits = Limits { descriptors: NR_OPEN };
         let old = &mut Limits::default();
@@ -165,10 +172,14 @@ impl State {
                 }
             }
         }
+        self.hear_machine();
     }
 
-    /// Makes a call that does not wait.
+    /// Makes a call that does not wait, of a thread that does not, either.
     fn call(&mut self, tid: Tid, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
+        if self.is_waiting(tid) {
+            return Err(Errno::AGAIN);
+        }
         match self.step(tid, call, Resume::First) {
             Step::Done(result) => result,
             Step::Restart => Err(Errno::INTR),
@@ -178,6 +189,13 @@ impl State {
                 Err(Errno::AGAIN)
             }
         }
+    }
+
+    fn is_waiting(&self, tid: Tid) -> bool {
+        self.pending.iter().any(|(thread, (_, stage))| {
+            matches!(stage, Stage::Waiting(_))
+                && self.seats.get(thread).is_some_and(|seat| seat.tid == tid)
+        })
     }
 
     fn behind(&mut self, tid: Tid, number: i32) -> Behind {
@@ -215,7 +233,10 @@ impl State {
         if let Err(what) = self.identify(look, seat) {
             return Attempt::Differs(what);
         }
-        self.make(look, seat)
+        let mark = self.mark(look.record, seat);
+        let attempt = self.make(look, seat);
+        self.tell_call(look, seat, mark, &attempt);
+        attempt
     }
 
     /// Goes on with the call of a record that waits.
@@ -225,13 +246,25 @@ impl State {
         let Stage::Waiting(mut waiting) = std::mem::replace(stage, Stage::Done) else {
             return Attempt::Explained;
         };
-        let seat = self.seats[&thread];
+        let Some(seat) = self.seats.get(&thread).copied() else { return Attempt::Explained };
         let resume = why(waiting.ticket);
         if let Resume::TimedOut(_) = resume {
             self.now = self.now.max(waiting.deadline.unwrap_or_default());
         }
         let step = waiting.request.step(self, seat.tid, resume);
-        self.stepped(look, seat, waiting.request, step)
+        let attempt = self.stepped(look, seat, waiting.request, step);
+        if attempt == Attempt::Explained {
+            self.tell_exit(look.record, seat);
+        }
+        attempt
+    }
+
+    /// A thread begins another call: what it waited in is given up.
+    pub(crate) fn abandon(&mut self, thread: i32) {
+        if let Some((_, Stage::Waiting(waiting))) = self.pending.remove(&thread) {
+            self.machine.cancel(waiting.ticket);
+            self.drain();
+        }
     }
 
     /// What a step of a call that may wait says.

@@ -2,7 +2,7 @@
 
 use afunix::{ADDRESS_MAX, AF_UNIX, Errno, NameOut, NameWant};
 
-use super::{Look, State};
+use super::{Look, Seat, State};
 use crate::log::value::Value;
 use crate::names::number;
 
@@ -92,7 +92,7 @@ impl State {
     }
 
     /// Whether nothing in the log has this name by then, and yet somebody has, outside of the log.
-    pub(super) fn is_others(&self, look: Look<'_>, name: &[u8]) -> bool {
+    pub(super) fn is_others(&mut self, look: Look<'_>, seat: Seat, name: &[u8]) -> bool {
         let path = name.get(2..).unwrap_or(&[]);
         let path = match path.first() {
             Some(0) | None => path,
@@ -113,6 +113,7 @@ impl State {
             && !path.is_empty()
             && !self.autobound.values().any(|ours| ours == path)
             && !look.facts.is_bound_before(path, last)
+            && (is_abstract || !self.exists(seat, path))
     }
 }
 

@@ -69,6 +69,7 @@ impl State {
         }
         let leader = if flags.contains("CLONE_THREAD") { seat.leader } else { thread };
         self.seats.insert(thread, Seat { tid, pid, leader });
+        self.name_child(seat.leader, leader);
         self.pidfd(record, seat)
     }
 
@@ -130,6 +131,7 @@ impl State {
             }
         }
         self.unknown.remove(&seat.pid);
+        self.name_program(look.record, seat);
         Attempt::Explained
     }
 
@@ -160,10 +162,11 @@ impl State {
             self.end_thread(thread);
             return;
         }
-        self.seats.remove(&thread);
-        self.pending.remove(&thread);
         self.machine.exit(seat.pid, exit);
         self.drain();
+        self.tell_end(thread, seat, exit.to_string());
+        self.seats.remove(&thread);
+        self.pending.remove(&thread);
         self.closed.remove(&seat.pid);
         self.unknown.remove(&seat.pid);
         self.watched.retain(|(pid, _), _| *pid != seat.pid);

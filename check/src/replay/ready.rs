@@ -17,9 +17,9 @@ use crate::report::Assumed;
 impl State {
     pub(super) fn poll(&mut self, look: Look<'_>, seat: Seat) -> Attempt {
         let record = look.record;
-        let Some(value) = record.value() else { return Attempt::Explained };
         let items = record.arg(0).and_then(|fds| fds.before().items()).unwrap_or(&[]);
         let mut fds = Vec::new();
+        let mut all_ours = true;
         for item in items {
             let (Some(number), Some(events)) = (item.field("fd"), item.field("events")) else {
                 continue;
@@ -31,6 +31,7 @@ impl State {
             };
             let number = number as i32;
             if self.ours(seat.tid, number).is_none() {
+                all_ours = false;
                 continue;
             }
             if let Some(note) = note
@@ -43,7 +44,11 @@ impl State {
         if fds.is_empty() {
             return Attempt::Explained;
         }
-        let theirs = if value == 0 { Vec::new() } else { polled(record_extra(look)) };
+        let all_ours = all_ours && fds.len() == items.len();
+        if record.value().is_none() && !all_ours {
+            return Attempt::Explained;
+        }
+        let theirs = polled(record_extra(look));
         let timeout = Some(Duration::ZERO);
         let result = self.call(seat.tid, &mut Call::Poll { fds: &mut fds, timeout, mask: None });
         if let Err(errno) = result {
@@ -56,6 +61,12 @@ impl State {
             if let Err(what) = self.same_readiness(look, seat, number, expected, one.revents) {
                 return Attempt::Differs(what);
             }
+        }
+        if all_ours
+            && !self.hears_others(look, seat, &fds)
+            && let Err(what) = self.same_result(look, result)
+        {
+            return Attempt::Differs(what);
         }
         self.explained += 1;
         Attempt::Explained
@@ -83,6 +94,11 @@ impl State {
             return Ok(());
         }
         Err(format!("has descriptor {number} ready for {}", show(ours)))
+    }
+
+    fn hears_others(&mut self, look: Look<'_>, seat: Seat, fds: &[PollFd<'_>]) -> bool {
+        let numbers = fds.iter().filter_map(|one| one.fd).map(afunix::net::Fd::number);
+        numbers.into_iter().any(|number| self.may_hear_others(look, seat, number))
     }
 
     /// Whether processes outside the log may be the reason that a socket is readable.
