@@ -419,7 +419,14 @@ fn keep<T>(place: &Outcome<T>, value: Result<T, Panicked>) {
 /// The first process's body, or a child's: its status is what it returns.
 pub(crate) fn process_body(sim: Sim, body: impl Fn(&Sim) -> i32 + Send + 'static) -> world::Body {
     Box::new(move || {
-        let ended = match catch_unwind(AssertUnwindSafe(move || body(&sim))) {
+        let run = move || {
+            let status = body(&sim);
+            // Its end is a step of its own: others may come between it and the last call.
+            sim.act(|world| world.may_wait(false));
+            sim.scheduling_point();
+            status
+        };
+        let ended = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(status) => Ended::Returned(status),
             Err(payload) => match panics::message_of(&*payload) {
                 None => Ended::Unwound,

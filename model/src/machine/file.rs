@@ -11,7 +11,7 @@ use super::calls::{EventfdKey, PipeKey};
 use super::fs::InodeId;
 use super::owner::Owner;
 use super::{Access, Machine, Object};
-use crate::sockets::{File, SocketKey};
+use crate::sockets::{File, Part, SocketKey};
 use crate::wait::EpollKey;
 
 slotmap::new_key_type! {
@@ -208,7 +208,12 @@ impl Machine {
         let state = &self.files[file];
         let is_last_but_one = state.references + state.in_flight == 1;
         let access = if is_last_but_one { Access::Write } else { Access::Read };
+        // All that is left of it is in flight: it may have to be collected from now on.
+        let is_out_of_reach = state.references == 0 && matches!(state.kind, Kind::Socket(_));
         self.touch(Object::References(file), access);
+        if is_out_of_reach {
+            self.touch(Object::Socket(Part::Cycles), Access::Read);
+        }
     }
 
     /// Drops the files that nobody will receive any more, and what follows from it. To be called
@@ -236,15 +241,17 @@ impl Machine {
                 continue;
             }
             // GC 3: the release of a socket looks for files in flight that nobody can reach.
-            let is_due = std::mem::take(&mut self.collect_due);
-            if !is_due || !self.sockets.may_have_cycles() {
+            if !std::mem::take(&mut self.collect_due) {
                 return;
             }
             let files = &self.files;
-            self.sockets.collect(&mut self.tickets, &mut |file| {
+            let found = self.sockets.collect(&mut self.tickets, &mut |file| {
                 let state = &files[FileId::of(file)];
                 (state.references + state.in_flight) as usize
             });
+            if !found {
+                return;
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! What a step touched: the objects that two steps must not both touch to be independent.
 
-use afunix::{Pid, Tid};
+use afunix::{Pid, SocketType, Tid};
 
 use super::Machine;
 use super::calls::{EventfdKey, PipeKey};
-use super::file::FileId;
+use super::file::{FileId, Kind};
 use super::fs::InodeId;
 use crate::sockets::{Part, Touch};
 use crate::wait::EpollKey;
@@ -112,9 +112,12 @@ impl Machine {
                 | Part::SendMemory(key)
                 | Part::Backlog(key)
                 | Part::State(key)
+                | Part::Timeouts(key)
                 | Part::Waiters(key) => self.sockets.is_open(key),
                 Part::Inode(name) => self.tree.inodes().any(|(_, inode)| inode.ino == name.ino),
-                Part::Abstract(_) | Part::Autobind | Part::InFlight | Part::Ids => false,
+                Part::Abstract(_) | Part::Autobind | Part::InFlight | Part::Cycles | Part::Ids => {
+                    false
+                }
             },
             Object::Epoll(key) => self.tickets.epolls.has(key),
             Object::Mounts
@@ -135,5 +138,15 @@ impl Machine {
     pub fn file_at(&self, pid: Pid, number: i32) -> Option<FileId> {
         let process = self.processes.get(pid.0)?;
         process.descriptors.get(number).ok().map(|descriptor| descriptor.file)
+    }
+
+    /// Bytes that nobody will read if this number is closed now: those that wait in a stream socket
+    /// of which it is the last reference.
+    pub fn unread_at(&self, pid: Pid, number: i32) -> Option<u32> {
+        let file = self.files.get(self.file_at(pid, number)?)?;
+        let Kind::Socket(socket) = file.kind else { return None };
+        let is_last = file.references == 1 && file.in_flight == 0;
+        let is_stream = self.sockets.kind(socket) == SocketType::Stream;
+        (is_last && is_stream).then(|| self.sockets.unread(socket))
     }
 }

@@ -85,7 +85,7 @@ impl Sockets {
         cause: Cause,
         reason: WaitReason,
     ) -> Stop {
-        let timeout = self.own(key).receive_timeout();
+        let timeout = self.receive_timeout(key);
         if nonblocking || timeout.is_some_and(|time| time.is_zero()) || cause == Cause::TimedOut {
             return Errno::AGAIN.into();
         }
@@ -158,7 +158,7 @@ impl Sockets {
         nonblocking: bool,
         cause: Cause,
     ) -> Stop {
-        let timeout = self.own(key).send_timeout();
+        let timeout = self.send_timeout(key);
         if nonblocking || timeout.is_some_and(|time| time.is_zero()) || cause == Cause::TimedOut {
             return Errno::AGAIN.into();
         }

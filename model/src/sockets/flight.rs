@@ -116,6 +116,9 @@ impl Sockets {
                 self.flight.holders.insert(key);
             }
         }
+        if suspect != was_suspect {
+            self.watch.touch(Part::Cycles, Touch::Write);
+        }
         self.flight.suspects += usize::from(suspect);
         self.flight.suspects -= usize::from(was_suspect);
     }
@@ -136,10 +139,11 @@ impl Sockets {
         references: &mut dyn FnMut(File) -> usize,
     ) -> bool {
         if self.flight.suspects == 0 {
-            self.watch.touch(Part::InFlight, Touch::Read);
+            self.watch.touch(Part::Cycles, Touch::Read);
             return false;
         }
         self.watch.touch(Part::InFlight, Touch::Write);
+        self.watch.touch(Part::Cycles, Touch::Write);
         let graph = self.graph();
         let mut component = vec![usize::MAX; graph.node_count()];
         let components = kosaraju_scc(&graph);

@@ -98,7 +98,7 @@ impl Sockets {
         if socket.send_memory < socket.send_buffer {
             return Ok(());
         }
-        let timeout = socket.send_timeout();
+        let timeout = self.send_timeout(key);
         self.found_no_room(key);
         if nonblocking || timeout.is_some_and(|time| time.is_zero()) || cause == Cause::TimedOut {
             return Err(Errno::AGAIN.into());

@@ -289,12 +289,25 @@ impl Sockets {
                 Some(Duration::from_secs(seconds) + Duration::from_nanos(nanos as u64))
             }
         };
+        self.watch.touch(Part::Timeouts(key), Touch::Write);
         let rare = self.own(key).rare_mut();
         match option {
             SO_RCVTIMEO | SO_RCVTIMEO_NEW => rare.receive_timeout = timeout,
             _ => rare.send_timeout = timeout,
         }
         Ok(())
+    }
+
+    /// SO_RCVTIMEO, for a call that may begin to wait.
+    pub(super) fn receive_timeout(&mut self, key: SocketKey) -> Option<Duration> {
+        self.watch.touch(Part::Timeouts(key), Touch::Read);
+        self.own(key).receive_timeout()
+    }
+
+    /// SO_SNDTIMEO, for a call that may begin to wait.
+    pub(super) fn send_timeout(&mut self, key: SocketKey) -> Option<Duration> {
+        self.watch.touch(Part::Timeouts(key), Touch::Read);
+        self.own(key).send_timeout()
     }
 }
 

@@ -195,6 +195,11 @@ impl Sockets {
         self.own(key).error = Some(errno);
     }
 
+    /// Bytes that wait in a stream, for who looks from outside.
+    pub(crate) fn unread(&self, key: SocketKey) -> u32 {
+        self.table[key].queue.input
+    }
+
     /// ioctl SIOCINQ: a stream's bytes, all of seqpacket's, of a datagram socket's the first
     /// message's; EINVAL on a listener (OPT 6).
     pub fn inq(&mut self, key: SocketKey) -> Result<i32, Errno> {

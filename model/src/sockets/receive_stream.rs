@@ -89,7 +89,7 @@ impl Sockets {
         receiving: &Receiving,
         cause: Cause,
     ) -> Result<usize, Stop> {
-        let timeout = self.own(key).receive_timeout();
+        let timeout = self.receive_timeout(key);
         if nonblocking || timeout.is_some_and(|time| time.is_zero()) || cause == Cause::TimedOut {
             return match receiving.progress {
                 0 => Err(Errno::AGAIN.into()),

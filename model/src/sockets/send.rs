@@ -434,7 +434,7 @@ impl Sockets {
         cause: Cause,
     ) -> Stop {
         let Parked { sender: key, receiver, charge, .. } = parked;
-        let timeout = self.own(key).send_timeout();
+        let timeout = self.send_timeout(key);
         let is_over = cause == Cause::TimedOut && sending.parked.is_some();
         if nonblocking || timeout.is_some_and(|time| time.is_zero()) || is_over {
             // Whoever sends to a connected peer is told of room as a poll would be.

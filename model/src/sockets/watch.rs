@@ -14,6 +14,8 @@ pub enum Part {
     Backlog(SocketKey),
     /// Peer, shutdown, pending error, options, life of a socket.
     State(SocketKey),
+    /// How long the calls of a socket wait: a change wakes nobody.
+    Timeouts(SocketKey),
     /// The order of those who wait at a socket, where wakes are exclusive.
     Waiters(SocketKey),
     /// An abstract name, by a hash of namespace, type and bytes.
@@ -24,6 +26,8 @@ pub enum Part {
     Inode(NameKey),
     /// Files in flight: their graph and counts.
     InFlight,
+    /// Whether sockets in flight may be out of reach: what collecting looks at first.
+    Cycles,
     /// How many sockets were made: their ids.
     Ids,
 }

@@ -250,12 +250,14 @@ impl Names {
             Part::Backlog(key) => (18, key),
             Part::State(key) => (19, key),
             Part::Waiters(key) => (20, key),
+            Part::Timeouts(key) => (26, key),
             Part::Abstract(hash) => return Some(self.mean(Meaning::Single(21, hash))),
             Part::Inode(name) => {
                 let object = Object::Socket(part);
                 return Some(self.part(22, Made::Bound(name), &object, first));
             }
             Part::InFlight => return Some(self.mean(Meaning::Single(23, 0))),
+            Part::Cycles => return Some(self.mean(Meaning::Single(27, 0))),
             Part::Autobind => return Some(self.mean(Meaning::Single(24, 0))),
             // Ids are shown to nobody but people.
             Part::Ids => return None,

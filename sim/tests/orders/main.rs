@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod brute;
+mod calls;
 mod programs;
 mod search;
 mod table;

@@ -294,6 +294,7 @@ impl Machine {
         };
         if cx.why == Why::TimedOut && !cx.woken {
             // EPOLL 9: what is there by now is for whoever was woken for it.
+            self.touch(Object::Epoll(epoll), Access::Read);
             return Flow::Done(Ok(0));
         }
         match (self.report(epoll, events), cx.why) {
