@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use afunix_sim::Check;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Unix domain sockets on the kernel, on threads over a model, and in a deterministic simulation.
@@ -78,6 +79,10 @@ pub(crate) struct ExploreArgs {
     /// portfolio; of an exhaustive search, none]
     #[arg(long, value_enum)]
     pub(crate) faults: Option<Faults>,
+    /// What is not looked for, where a scenario means it so: descriptor-leak, lost-in-flight,
+    /// stale-path, lost-bytes, idle
+    #[arg(long, value_name = "CHECK")]
+    pub(crate) allow: Vec<Check>,
     /// How many threads search; the result is the same. (An exhaustive search has one)
     #[arg(long, default_value_t = default_jobs())]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]

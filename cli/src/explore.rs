@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use afunix_sim::{
-    Campaign, Choices, Ended, ExploreOptions, Found, Plan, Report, RunOptions, explain, explore,
+    Campaign, Check, Choices, Ended, ExploreOptions, Found, Plan, Report, RunOptions, explain,
+    explore,
 };
 use serde_json::{Value, json};
 
@@ -79,6 +80,7 @@ fn search(args: &ExploreArgs, scenario: &Scenario) -> Result<Campaign, Problem> 
             None | Some(Faults::Portfolio) => afunix_sim::Faults::Portfolio,
         },
         os_threads: args.threads == SimThreads::Os,
+        checks: Check::ALL.into_iter().filter(|check| !args.allow.contains(check)).collect(),
         machine: Some(machine(&args.args)?),
         ..RunOptions::default()
     };
@@ -205,9 +207,7 @@ fn as_text(
     if !faults.is_empty() {
         let _ = writeln!(text, "faults that it takes: {}", faults.join("; "));
     }
-    if let Some(pair) = &found.critical {
-        text.push_str(&explain::critical(pair));
-    }
+    text.push_str(&explain::decides(found));
     text.push('\n');
     text.push_str(&explain::campaign(campaign));
     if let [tape, page, others @ ..] = files {
@@ -232,6 +232,7 @@ fn as_json(scenario: &Scenario, campaign: &Campaign, files: &[PathBuf]) -> Value
             "cycle": report.failure().and_then(|failure| failure.cycle_text.as_ref()),
             "steps": report.steps,
             "steps_before_shrinking": found.first.steps,
+            "runs_to_shrink": found.shrunk.tried,
             "faults": explain::faults(&report.events),
             "printed": report.printed,
             "files": files,

@@ -308,7 +308,7 @@ fn be_client<H: Host>(host: &H, address: &Address, client: u8) -> Result<(), Str
             }
             connection = None;
             host.sleep(pause);
-            pause *= 2;
+            pause *= 8;
         }
     }
     Ok(())

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use afunix::call::Stat;
-use afunix::snapshot::{File, FileKind, Snapshot, SocketKind};
-use afunix::{Call, Pid, RawName};
+use afunix::snapshot::{File, FileKind, Snapshot};
+use afunix::{Call, RawName};
 use serde::Serialize;
 
-use crate::record::socket_of;
 use crate::report::{Failure, FailureKind};
 use crate::world::{End, State, World};
 
@@ -40,6 +40,17 @@ impl Check {
         Check::Idle,
     ];
 
+    /// On the command line and in tapes: `descriptor-leak`.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Check::DescriptorLeak => "descriptor-leak",
+            Check::LostInFlight => "lost-in-flight",
+            Check::StalePath => "stale-path",
+            Check::LostBytes => "lost-bytes",
+            Check::Idle => "idle",
+        }
+    }
+
     /// In words: `descriptor leak`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,6 +66,27 @@ impl Check {
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Not the name of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotACheck;
+
+impl fmt::Display for NotACheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys = Check::ALL.map(Check::key).join(", ");
+        write!(f, "a check is one of {keys}")
+    }
+}
+
+impl std::error::Error for NotACheck {}
+
+impl FromStr for Check {
+    type Err = NotACheck;
+
+    fn from_str(key: &str) -> Result<Self, NotACheck> {
+        Check::ALL.into_iter().find(|check| check.key() == key).ok_or(NotACheck)
     }
 }
 
@@ -131,7 +163,8 @@ impl World {
             Call::Close { fd, .. } if self.checks(Check::LostBytes) => {
                 let pid = self.threads[slot as usize].pid;
                 let number = fd.number();
-                if let Some(bytes) = last_unread(&self.snapshot(), pid, number) {
+                let unread = self.machine.unread_at(pid, number).filter(|bytes| *bytes > 0);
+                if let Some(bytes) = unread {
                     let name = self.threads[slot as usize].name.clone();
                     let message =
                         format!("{name} closes descriptor {number} with {bytes} bytes unread");
@@ -156,18 +189,6 @@ impl World {
         self.aside(slot, &mut Call::Lstat { path, stat: &mut stat }).ok()?;
         (stat.file_type() == Stat::IFSOCK).then_some((stat.dev, stat.ino))
     }
-}
-
-/// Unread bytes of the stream that a descriptor is the last one of; `None` if there are none.
-fn last_unread(snapshot: &Snapshot, pid: Pid, fd: i32) -> Option<u64> {
-    let id = socket_of(snapshot, pid, fd)?;
-    let socket = snapshot.sockets.iter().find(|socket| socket.id == id)?;
-    let file = snapshot.files.iter().find(|file| file.kind == FileKind::Socket(id))?;
-    let descriptors = snapshot.processes.iter().flat_map(|process| &process.descriptors);
-    let held = descriptors.filter(|descriptor| descriptor.file == file.id).count();
-    let is_last = held == 1 && file.in_flight == 0;
-    let unread = socket.receive.bytes;
-    (is_last && socket.kind == SocketKind::Stream && unread > 0).then_some(unread)
 }
 
 /// The files in flight that no process can come to, in a line.

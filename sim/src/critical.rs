@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use afunix::snapshot::Snapshot;
 use afunix::trace::EventKind;
 
-use crate::choice::{Label, Loose, Source, Strategy};
+use crate::choice::{Label, Source, Strategy};
 use crate::options::RunOptions;
 use crate::report::{Outcome, Report};
 use crate::run::{App, Choices, Runner, replay, run};
+use crate::script::{Follow, script_of};
 
 /// How many turns a delay spans at most.
 const LONGEST: usize = 40;
@@ -56,7 +57,8 @@ pub struct CriticalPair {
     pub between: Snapshot,
 }
 
-/// Threads in a given order, as far as they can run; everything else as in a tape.
+/// Threads in a given order, as far as they can run; the other choices are each thread's own, so a
+/// fault strikes the same call of the same thread.
 struct Order {
     slots: Vec<u32>,
     at: usize,
@@ -64,7 +66,7 @@ struct Order {
     until: usize,
     /// It could not be kept.
     is_lost: Arc<AtomicBool>,
-    rest: Loose,
+    rest: Follow,
 }
 
 impl Order {
@@ -74,7 +76,7 @@ impl Order {
         earlier: usize,
         later: usize,
         is_lost: Arc<AtomicBool>,
-        rest: Loose,
+        rest: Follow,
     ) -> Order {
         let mut slots = slots.to_vec();
         let delayed = slots[earlier];
@@ -99,11 +101,14 @@ impl Order {
 impl Strategy for Order {
     fn thread(&mut self, runnable: &[u32], _: bool) -> u32 {
         let wanted = self.next(|slot| runnable.contains(&slot));
-        runnable.iter().position(|slot| Some(*slot) == wanted).unwrap_or(0) as u32
+        let index = runnable.iter().position(|slot| Some(*slot) == wanted).unwrap_or(0);
+        self.rest.turn_of(runnable[index]);
+        index as u32
     }
 
     fn forced(&mut self, thread: u32) {
         self.next(|slot| slot == thread);
+        self.rest.turn_of(thread);
     }
 
     fn choose(&mut self, n: u32, label: Label) -> u32 {
@@ -131,6 +136,7 @@ pub(crate) fn critical_pair(
     limited.record = false;
     limited.most_steps = 10 * report.steps + 1000;
     let mut runner = Runner::new(Arc::new(limited.clone()));
+    let script = script_of(app, &mut runner, &report.tape.choices);
     let mut left = STEPS_MAX;
     for distance in 1..=LONGEST.min(slots.len().saturating_sub(1)) {
         for later in (distance..slots.len()).rev() {
@@ -140,7 +146,7 @@ pub(crate) fn critical_pair(
             }
             let is_lost = Arc::new(AtomicBool::new(false));
             let order = || {
-                let rest = Loose::new(&report.tape.choices);
+                let rest = Follow::new(&script);
                 Order::delaying(&slots, earlier, later, Arc::clone(&is_lost), rest)
             };
             let outcome = runner.run(app, Source::Other(Box::new(order())), None);
@@ -173,7 +179,7 @@ pub(crate) fn critical_pair(
 }
 
 /// What a thread does in its turn; `counts` if the steps are those of the failing run.
-fn place(report: &Report, turn: Turn, counts: bool) -> Option<Place> {
+pub(crate) fn place(report: &Report, turn: Turn, counts: bool) -> Option<Place> {
     let name = report.names.get(turn.slot as usize)?.clone();
     let mark = report.tape.marks.get(turn.step);
     let begins = mark.is_some_and(|mark| mark.thread == name);

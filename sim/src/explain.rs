@@ -7,7 +7,8 @@ use afunix::trace::{Event, EventKind};
 use afunix_viz::{LadderOptions, describe_cycle, escape, ladder, table, wait_cycle};
 
 use crate::critical::{CriticalPair, Place};
-use crate::explore::{Campaign, Promise};
+use crate::decisive::Decisive;
+use crate::explore::{Campaign, Found, Promise};
 use crate::report::Report;
 use crate::strategy::Plan;
 
@@ -113,6 +114,47 @@ pub fn critical(pair: &CriticalPair) -> String {
     };
     text.push_str(&table(&pair.between));
     text
+}
+
+/// What decides about a run that fails: two calls by their order, or what else.
+pub fn decides(found: &Found) -> String {
+    match (&found.critical, &found.decisive) {
+        (Some(pair), _) => critical(pair),
+        (None, Some(decisive)) => otherwise(decisive),
+        (None, None) => String::new(),
+    }
+}
+
+fn otherwise(decisive: &Decisive) -> String {
+    let line = |text: &mut String, Place { thread, call, step }: &Place| {
+        let step = step.map_or("-".to_owned(), |step| step.to_string());
+        let _ = writeln!(text, "  step {step:>3}  {}: {}", escape(thread), escape(call));
+    };
+    match decisive {
+        Decisive::Fault { what, at } => {
+            let mut text = format!(
+                "what decides: a fault ({}); until it strikes the run can pass\n",
+                escape(what)
+            );
+            line(&mut text, at);
+            text
+        }
+        Decisive::Turn { taken, instead, before } => {
+            let mut text = String::from(
+                "what decides: until the first of these calls the run can pass, after it no way \
+                 that was tried does;\nif the other thread goes first, it can\n",
+            );
+            line(&mut text, taken);
+            line(&mut text, instead);
+            let _ = writeln!(text, "before the first, the sockets are:");
+            text.push_str(&table(before));
+            text
+        }
+        Decisive::Nothing { tried } => format!(
+            "what decides: nothing that is chosen; none of {tried} other orders, all without \
+             faults, passes\n"
+        ),
+    }
 }
 
 /// What a campaign tried, in lines.

@@ -36,6 +36,7 @@ mod choice;
 mod coroutine;
 mod counts;
 mod critical;
+mod decisive;
 pub mod explain;
 mod explore;
 mod faults;
@@ -48,6 +49,7 @@ mod property;
 mod record;
 mod report;
 mod run;
+mod script;
 mod search;
 mod shrink;
 mod strategy;
@@ -60,9 +62,10 @@ mod world;
 pub use afunix_sim_macros::test;
 pub use align::Alignment;
 pub use arbiter::SimArbiter;
-pub use checks::Check;
+pub use checks::{Check, NotACheck};
 pub use choice::{Choice, Label, Random, Strategy};
 pub use critical::{CriticalPair, Place};
+pub use decisive::Decisive;
 pub use explore::{
     Campaign, Ended, ExploreOptions, Found, Met, Progress, Promise, Searched, exhaust, explore,
     run_seed,

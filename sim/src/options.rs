@@ -1,11 +1,13 @@
 //! What a run is made with.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use afunix::fault::Rule;
 use afunix_model::{Machine, Profile};
 
+use crate::checks::Check;
 use crate::faults::Faults;
 
 /// What a run is made with, beside its choices.
@@ -23,6 +25,8 @@ pub struct RunOptions {
     /// Whether a process whose main thread panics, or a panic that nobody joins, is a failure. Else
     /// such a process only exits with status 101.
     pub panics_fail: bool,
+    /// What is looked for beside deadlocks, panics and bad exits.
+    pub checks: BTreeSet<Check>,
     /// Whether each simulated thread is an OS thread of its own, for code that keeps something in
     /// thread-locals across calls. The runs are the same, only slower.
     pub os_threads: bool,
@@ -47,7 +51,7 @@ impl RunOptions {
 }
 
 impl Default for RunOptions {
-    /// Faults by portfolio, one or two crashes, 1,000,000 steps, panics fail, no record.
+    /// Faults by portfolio, one or two crashes, 1,000,000 steps, panics fail, no checks, no record.
     fn default() -> Self {
         RunOptions {
             faults: Faults::default(),
@@ -55,6 +59,7 @@ impl Default for RunOptions {
             most_steps: 1_000_000,
             steps_take_time: true,
             panics_fail: true,
+            checks: BTreeSet::new(),
             os_threads: false,
             record: false,
             rules: Vec::new(),
@@ -71,6 +76,7 @@ impl fmt::Debug for RunOptions {
             .field("most_steps", &self.most_steps)
             .field("steps_take_time", &self.steps_take_time)
             .field("panics_fail", &self.panics_fail)
+            .field("checks", &self.checks)
             .field("os_threads", &self.os_threads)
             .field("record", &self.record)
             .field("rules", &self.rules.len())

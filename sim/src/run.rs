@@ -244,6 +244,7 @@ fn make_report(outcome: Outcome, snapshot: Snapshot, world: &mut World) -> Repor
         most_crashes: world.options.most_crashes,
         most_steps: world.options.most_steps,
         steps_take_time: world.options.steps_take_time,
+        checks: world.options.checks.clone(),
         failure,
         trace: world.counts.trace,
         choices: world.chooser.made().to_vec(),

@@ -1,16 +1,21 @@
 //! Makes a failing run simpler: fewer faults, fewer context switches, fewer steps, smaller values.
 //!
-//! A candidate is the tape with something changed, made to fit; it is taken if the failure has the
+//! A candidate is the run with something changed, made to fit; it is taken if the failure has the
 //! same signature and the run that came of it is simpler. What is kept is the tape of that run, not
 //! the candidate, so it always replays exactly.
+//!
+//! What is changed is now the *script* (whose turn it was, and each thread's own choices: a thread
+//! is left out, turns are taken out, turns of one thread are put together), now the plain sequence
+//! of choices. Nothing that comes after the failure is in either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::choice::{Choice, Label, Loose, Source};
+use crate::choice::{Choice, Label, Loose, Source, Strategy};
 use crate::options::RunOptions;
 use crate::report::{Outcome, Report};
 use crate::run::{App, Runner, replay};
+use crate::script::{Follow, Logged, Script, script_of};
 
 /// What shrinking came to.
 #[derive(Clone, Debug)]
@@ -31,6 +36,7 @@ struct Shrinker<'a> {
     runner: Runner,
     signature: &'a str,
     best: Vec<Choice>,
+    script: Script,
     cost: Cost,
     tried: u64,
     /// Steps that may still be made.
@@ -53,6 +59,7 @@ pub fn shrink(
         runner: Runner::new(Arc::new(tape_options)),
         signature: report.failure().map_or("", |failure| &failure.signature),
         best: report.tape.choices.clone(),
+        script: Script::default(),
         cost: cost(&report.tape.choices, report.steps),
         tried: 0,
         steps,
@@ -85,16 +92,25 @@ fn cost(choices: &[Choice], steps: u64) -> Cost {
     (score, values)
 }
 
+/// Does something with blocks of all, of a half, of a quarter, down to one.
+fn halves(len: usize, mut work: impl FnMut(usize)) {
+    let mut size = len.next_power_of_two();
+    while size > 0 {
+        work(size);
+        size /= 2;
+    }
+}
+
 impl Shrinker<'_> {
     fn shrink(&mut self) {
+        self.script = script_of(self.app, &mut self.runner, &self.best);
         loop {
             let before = self.cost;
             self.without_kinds();
-            let mut size = self.best.len().next_power_of_two();
-            while size > 0 && !self.stopped() {
-                self.blocks(size);
-                size /= 2;
-            }
+            self.without_threads();
+            halves(self.script.turns.len(), |size| self.turns(size));
+            self.together();
+            halves(self.best.len(), |size| self.blocks(size));
             self.values();
             if self.cost == before || self.stopped() {
                 return;
@@ -106,14 +122,23 @@ impl Shrinker<'_> {
         self.steps == 0 || self.stop.load(Ordering::Relaxed)
     }
 
-    /// Tries a candidate; `true` if it is the best one now.
+    /// Tries a sequence of choices; `true` if it is the best one now.
     fn attempt(&mut self, candidate: &[Choice]) -> bool {
+        self.follow(Loose::new(candidate))
+    }
+
+    /// Tries a script; `true` if it is the best one now.
+    fn attempt_script(&mut self, candidate: &Script) -> bool {
+        self.follow(Follow::new(candidate))
+    }
+
+    fn follow(&mut self, strategy: impl Strategy + 'static) -> bool {
         if self.stopped() {
             return false;
         }
         self.tried += 1;
-        let source = Source::Other(Box::new(Loose::new(candidate)));
-        let outcome = self.runner.run(self.app, source, None);
+        let (logged, log) = Logged::new(strategy);
+        let outcome = self.runner.run(self.app, Source::Other(Box::new(logged)), None);
         self.steps = self.steps.saturating_sub(self.runner.world().counts.steps.max(1));
         let fails = matches!(&outcome, Outcome::Failed(it) if it.signature == self.signature);
         if !fails {
@@ -127,7 +152,54 @@ impl Shrinker<'_> {
         self.cost = found;
         self.best.clear();
         self.best.extend_from_slice(world.chooser.made());
+        self.script = log.take();
         true
+    }
+
+    /// Each thread gets no turn while another can go on.
+    fn without_threads(&mut self) {
+        let mut slot = 0;
+        while slot <= self.script.turns.iter().copied().max().unwrap_or(0) && !self.stopped() {
+            let mut candidate = self.script.clone();
+            candidate.turns.retain(|turn| *turn != slot);
+            self.attempt_script(&candidate);
+            slot += 1;
+        }
+    }
+
+    /// Each block of `size` turns: taken out, so that what follows comes earlier.
+    fn turns(&mut self, size: usize) {
+        let mut start = 0;
+        while start < self.script.turns.len() && !self.stopped() {
+            let end = (start + size).min(self.script.turns.len());
+            let mut candidate = self.script.clone();
+            candidate.turns.drain(start..end);
+            if !self.attempt_script(&candidate) {
+                start += size;
+            }
+        }
+    }
+
+    /// Turns of one thread that others part: the later ones come earlier, or the earlier later.
+    fn together(&mut self) {
+        let mut start = 0;
+        while start < self.script.turns.len() && !self.stopped() {
+            let turns = &self.script.turns;
+            let run = |from: usize| turns[from..].iter().take_while(move |it| **it == turns[from]);
+            let end = start + run(start).count();
+            let next = turns[end..].iter().position(|slot| *slot == turns[start]);
+            let Some(next) = next.map(|distance| end + distance) else {
+                start = end;
+                continue;
+            };
+            let next_end = next + run(next).count();
+            let (mut earlier, mut later) = (self.script.clone(), self.script.clone());
+            earlier.turns[end..next_end].rotate_left(next - end);
+            later.turns[start..next].rotate_left(end - start);
+            if !self.attempt_script(&earlier) && !self.attempt_script(&later) {
+                start = end;
+            }
+        }
     }
 
     /// All faults at once, all context switches at once, and so on.

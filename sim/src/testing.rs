@@ -346,9 +346,7 @@ fn verdict(name: &str, campaign: &Campaign) -> Result<String, String> {
         found.run, campaign.seed
     );
     text.push_str(&explain::run(&found.shrunk.report));
-    if let Some(pair) = &found.critical {
-        let _ = write!(text, "\n{}", explain::critical(pair));
-    }
+    let _ = write!(text, "\n{}", explain::decides(found));
     let _ = write!(text, "\n{}", explain::campaign(campaign));
     match save(name, &found.shrunk.report) {
         Ok(path) => {

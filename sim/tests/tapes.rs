@@ -5,12 +5,13 @@ mod common;
 
 use afunix::net::UnixStream;
 use afunix::{Backend, Call, Host};
-use afunix_sim::{Choices, FailureKind, Faults, RunOptions, Tape, app, replay, run};
+use afunix_sim::{Check, Choices, FailureKind, Faults, RunOptions, Tape, app, replay, run};
 use common::{ping_pong, two_writers, with};
 use quickcheck::{QuickCheck, TestResult};
 
 fn tape() -> Tape {
-    let options = RunOptions { record: true, ..with(Faults::Io) };
+    let checks = [Check::StalePath, Check::LostBytes].into();
+    let options = RunOptions { record: true, checks, ..with(Faults::Io) };
     let mut tape = run(&ping_pong(3), &options, Choices::Seed(4)).tape;
     tape.scenario = "ping pong".into();
     tape.args = vec!["--rounds=3".into(), "a b\\c\n\u{e4}".into(), String::new()];

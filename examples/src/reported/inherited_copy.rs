@@ -86,8 +86,9 @@ fn start_worker<H: Host>(host: &H, spec: ProcessSpec<H>) -> Result<Worker<H>, St
     Ok((end, worker))
 }
 
-/// Closes the master's end, and waits.
-fn stop<H: Host>((end, worker): Worker<H>) -> Result<(), String> {
+/// Hears that the worker is ready, closes the master's end, and waits.
+fn stop<H: Host>((mut end, worker): Worker<H>) -> Result<(), String> {
+    end.read_exact(&mut [0]).trying("hear of a worker")?;
     drop(end);
     ended_well(worker, "a worker")
 }
@@ -96,11 +97,6 @@ fn stop<H: Host>((end, worker): Worker<H>) -> Result<(), String> {
 fn be_worker<H: Host>(host: &H) -> Result<(), String> {
     let mut master = UnixStream::from(inherited(host, 3)?);
     // What it inherited by accident it knows nothing of. It stays open.
-    // If the other worker was faster, the master may have closed its end already.
-    let _ = master.write_all(b"r");
-    match uninterrupted(|| master.read(&mut [0])) {
-        // The master had not read everything (SHUT 4).
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
-        read => read.map(drop).trying("wait for the end of file"),
-    }
+    master.write_all(b"r").trying("tell the master")?;
+    uninterrupted(|| master.read(&mut [0])).map(drop).trying("wait for the end of file")
 }

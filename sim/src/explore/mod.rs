@@ -15,10 +15,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use afunix::trace::EventKind;
 use serde::Serialize;
 
 use crate::choice::{Choice, Label, Random, Replay, Source};
 use crate::critical::{CriticalPair, critical_pair};
+use crate::decisive::{Decisive, decisive};
 use crate::faults::FaultCounts;
 use crate::options::RunOptions;
 use crate::property::Modality;
@@ -204,6 +206,8 @@ pub struct Found {
     pub shrunk: Shrunk,
     /// The two calls of that run on whose order it hangs, if there are such.
     pub critical: Option<CriticalPair>,
+    /// If there are none: what else decides.
+    pub decisive: Option<Decisive>,
 }
 
 /// The seed of a campaign's run (splitmix64).
@@ -338,8 +342,23 @@ fn found(app: &App, options: &ExploreOptions, failed: Failed) -> Found {
         Shrunk { report: first.clone(), tried: 0, cut_short: false }
     };
     let is_sought = same && options.shrink_steps > 0;
-    let critical = is_sought.then(|| critical_pair(app, &options.run, &shrunk.report)).flatten();
-    Found { run: number, seed, failure, first, shrunk, critical }
+    let (mut critical, mut decides) = (None, None);
+    if is_sought {
+        let report = &shrunk.report;
+        // Where a fault decides, the order of two calls does not.
+        let may_be_fault =
+            report.events.iter().any(|it| matches!(it.kind, EventKind::Fault { .. }));
+        decides = may_be_fault.then(|| decisive(app, &options.run, report)).flatten();
+        if !matches!(decides, Some(Decisive::Fault { .. })) {
+            critical = critical_pair(app, &options.run, report);
+            decides = match critical {
+                Some(_) => None,
+                None => decides.or_else(|| decisive(app, &options.run, report)),
+            };
+        }
+    }
+    let decisive = decides;
+    Found { run: number, seed, failure, first, shrunk, critical, decisive }
 }
 
 /// A run that failed: its number, why, and its choices.

@@ -3,11 +3,13 @@
 mod parse;
 mod text;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::checks::Check;
 use crate::choice::Choice;
 use crate::faults::Faults;
 use crate::options::RunOptions;
@@ -64,6 +66,8 @@ pub struct Tape {
     pub most_steps: u64,
     /// As in [`RunOptions::steps_take_time`].
     pub steps_take_time: bool,
+    /// As in [`RunOptions::checks`].
+    pub checks: BTreeSet<Check>,
     /// Signature of the failure that it shows.
     pub failure: Option<String>,
     /// Hash of the run: [`Report::trace`](crate::Report::trace).
@@ -116,6 +120,7 @@ impl Tape {
             most_crashes: options.most_crashes,
             most_steps: options.most_steps,
             steps_take_time: options.steps_take_time,
+            checks: options.checks.clone(),
             failure: None,
             trace: 0,
             choices,
@@ -137,6 +142,7 @@ impl Tape {
             most_crashes: self.most_crashes,
             most_steps: self.most_steps,
             steps_take_time: self.steps_take_time,
+            checks: self.checks.clone(),
             ..base.clone()
         }
     }

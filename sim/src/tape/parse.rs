@@ -1,5 +1,6 @@
 //! Reading tapes, from whatever hand: bounded, and with one clear line for each error.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -174,6 +175,7 @@ fn parse_head(lines: &mut Lines<'_>) -> Result<(Tape, usize, u64), TapeError> {
         most_crashes: 0,
         most_steps: 0,
         steps_take_time: true,
+        checks: BTreeSet::new(),
         failure: None,
         trace: 0,
         choices: Vec::new(),
@@ -193,6 +195,10 @@ fn parse_head(lines: &mut Lines<'_>) -> Result<(Tape, usize, u64), TapeError> {
             "most-crashes" => tape.most_crashes = lines.number(value, "a number of crashes")?,
             "most-steps" => tape.most_steps = lines.number(value, "a number of steps")?,
             "time" if value == "passes-between-steps" => tape.steps_take_time = false,
+            "check" => match value.parse() {
+                Ok(check) => drop(tape.checks.insert(check)),
+                Err(error) => return lines.error(format!("{error}, not {}", shown(value))),
+            },
             "failure" => tape.failure = Some(lines.unescape(value)?),
             "trace" => tape.trace = lines.hex(value)?,
             "choices" => {

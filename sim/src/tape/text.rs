@@ -9,6 +9,7 @@
 //! most-crashes 2
 //! most-steps 1000000
 //! time passes-between-steps     from exhaustive search only
+//! check stale-path              one line for each
 //! failure deadlock: ...
 //! trace 00f1...
 //! choices 8 9a3b...      how many, and their hash
@@ -84,6 +85,9 @@ impl Tape {
         line("most-steps", &self.most_steps.to_string());
         if !self.steps_take_time {
             line("time", "passes-between-steps");
+        }
+        for check in &self.checks {
+            line("check", check.key());
         }
         if let Some(failure) = &self.failure {
             line("failure", &escape(failure));

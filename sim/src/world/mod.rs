@@ -334,7 +334,7 @@ impl World {
         self.reaping = false;
         self.record = record.map(Box::new);
         self.watch = None;
-        self.checks.clear();
+        self.checks.clone_from(&self.options.checks);
         self.bound.clear();
         self.rules.clear();
         self.rules_made = 0;
