@@ -46,6 +46,52 @@ fn tape_of(directory: &Path) -> String {
     tape.to_str().unwrap().to_owned()
 }
 
+/// A tape of a program that made another call in one place: the replay says where, and follows the
+/// rest.
+#[test]
+fn a_tape_of_a_changed_program_is_aligned() {
+    let directory = tempfile::tempdir().unwrap();
+    let tape = tape_of(directory.path());
+    let text = std::fs::read_to_string(&tape).unwrap();
+    let changed = text.replace("\nright setsockopt ", "\nright getsockopt ");
+    assert_ne!(text, changed);
+    std::fs::write(&tape, changed).unwrap();
+    let output = afunix(&["replay", &tape], directory.path());
+    assert_eq!(code(&output), 1, "{}", err(&output));
+    let text = out(&output);
+    let lines = [
+        "first divergence at step 4: expected right getsockopt, got right setsockopt",
+        "aligned with the program as it is now: 7 steps found again, 1 new, 1 gone",
+        "the failure of the tape is still there:",
+        "its tape: ",
+    ];
+    for line in lines {
+        assert!(text.contains(line), "{line} in:\n{text}");
+    }
+    let aligned = tape.replace(".tape", ".aligned.tape");
+    let again = afunix(&["replay", &aligned], directory.path());
+    assert_eq!(code(&again), 1);
+    assert!(!out(&again).contains("divergence"), "{}", out(&again));
+}
+
+/// What is looked for stands on the tape; `--allow` leaves one out.
+#[test]
+fn a_scenario_is_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let checks = |tape: String| {
+        let text = std::fs::read_to_string(tape).unwrap();
+        text.lines().filter(|line| line.starts_with("check ")).count()
+    };
+    assert_eq!(checks(tape_of(directory.path())), 5);
+    let arguments = ["explore", "flush-deadlock", "--allow", "idle", "--out", "allowed"];
+    assert_eq!(code(&afunix(&arguments, directory.path())), 1);
+    let tape = directory.path().join("allowed/flush-deadlock-0.tape");
+    assert_eq!(checks(tape.to_str().unwrap().to_owned()), 4);
+    let wrong = afunix(&["explore", "echo", "--allow", "nothing"], directory.path());
+    assert_eq!(code(&wrong), 2);
+    assert!(err(&wrong).contains("a check is one of descriptor-leak"), "{}", err(&wrong));
+}
+
 #[test]
 fn the_list_is_json_too() {
     let directory = tempfile::tempdir().unwrap();
