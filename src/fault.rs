@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::call::transfer;
-use crate::{Backend, Call, Errno, Pid, Segment, SegmentMut, Tid};
+use crate::{Backend, Call, Errno, Pid, RawName, Segment, SegmentMut, Tid};
 
 /// A call about to be made.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +25,17 @@ pub struct Attempt<'a> {
     pub bytes: usize,
     /// The name of the calling process, where it is known.
     pub process_name: Option<&'a str>,
+    /// The socket that the descriptor stands for, by its id in snapshots, where it is known (the
+    /// simulator).
+    pub socket: Option<u64>,
+    /// The name that the call gives (bind, connect, a named send), or else that of the socket,
+    /// where it is known: a path, or an abstract name with its NUL in front.
+    pub name: Option<&'a [u8]>,
 }
 
 impl<'a> Attempt<'a> {
     /// What can be known of a call by itself.
-    pub fn of(call: &Call<'_, '_>) -> Self {
+    pub fn of(call: &'a Call<'_, '_>) -> Self {
         Attempt {
             process: None,
             thread: None,
@@ -38,6 +44,8 @@ impl<'a> Attempt<'a> {
             may_wait: call.may_wait(),
             bytes: transfer_len(call),
             process_name: None,
+            socket: None,
+            name: given_name(call),
         }
     }
 
@@ -50,6 +58,24 @@ impl<'a> Attempt<'a> {
     pub fn is_send(&self) -> bool {
         matches!(self.call, "write" | "writev" | "sendto" | "sendmsg")
     }
+}
+
+/// The name that a call gives.
+fn given_name<'a>(call: &'a Call<'_, '_>) -> Option<&'a [u8]> {
+    let (Call::Bind { name, .. }
+    | Call::Connect { name, .. }
+    | Call::Sendto { name, .. }
+    | Call::Sendmsg { name, .. }) = call
+    else {
+        return None;
+    };
+    // Family, then the path up to its end, or an abstract name as it is.
+    let RawName::Bytes(bytes) = name else { return None };
+    let name = bytes.get(2..).filter(|name| !name.is_empty())?;
+    Some(match name[0] {
+        0 => name,
+        _ => name.split(|byte| *byte == 0).next().unwrap_or(name),
+    })
 }
 
 /// What becomes of an attempt.

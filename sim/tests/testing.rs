@@ -86,6 +86,27 @@ fn a_rule_holds_until_it_is_lifted(sim: &Test) {
 
 /// The one spins until the other has done its work. Where the one has the higher priority, it is
 /// only fair turns that end it.
+/// A rule knows what a call is about: the name that it gives, or what its socket is bound to.
+#[afunix_sim::test(runs = 20, faults = Faults::None)]
+fn a_rule_knows_socket_and_name(sim: &Test) {
+    sim.rule(|call| match (call.call, call.socket, call.name) {
+        ("connect", Some(_), Some(b"/tmp/echo")) => Verdict::Fail(Errno::PERM),
+        ("accept4", Some(_), Some(b"/tmp/echo")) => Verdict::Fail(Errno::MFILE),
+        ("read", Some(_), None) => Verdict::Fail(Errno::IO),
+        _ => Verdict::Pass,
+    });
+    sim.process("alone", |sim| {
+        let listener = UnixListener::bind(sim, &path()).unwrap();
+        let failed = |error: std::io::Error| error.raw_os_error().and_then(Errno::from_raw);
+        let connected = UnixStream::connect(sim, &path()).map(drop);
+        assert_eq!(failed(connected.unwrap_err()), Some(Errno::PERM));
+        assert_eq!(failed(listener.accept().map(drop).unwrap_err()), Some(Errno::MFILE));
+        let (mut near, _far) = UnixStream::pair(sim).unwrap();
+        assert_eq!(failed(near.read(&mut [0]).unwrap_err()), Some(Errno::IO));
+        fs::remove_file(sim, "/tmp/echo").unwrap();
+    });
+}
+
 #[afunix_sim::test(runs = 6, faults = Faults::None, plan = Plan::Pct { depth: 1 })]
 fn what_eventually_holds_is_given_a_fair_end(sim: &Test) {
     sim.process("spins", |sim| while fs::metadata(sim, "/tmp/made").is_err() {});

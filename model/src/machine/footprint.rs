@@ -140,6 +140,15 @@ impl Machine {
         process.descriptors.get(number).ok().map(|descriptor| descriptor.file)
     }
 
+    /// The socket that a number of a process stands for: its id in snapshots, and what it is bound
+    /// to.
+    pub fn socket_named(&self, pid: Pid, number: i32) -> Option<(u64, Option<&[u8]>)> {
+        let Kind::Socket(socket) = self.files.get(self.file_at(pid, number)?)?.kind else {
+            return None;
+        };
+        Some((self.sockets.id(socket), self.sockets.path_of(socket)))
+    }
+
     /// Bytes that nobody will read if this number is closed now: those that wait in a stream socket
     /// of which it is the last reference.
     pub fn unread_at(&self, pid: Pid, number: i32) -> Option<u32> {

@@ -186,7 +186,7 @@ impl Sockets {
     }
 
     /// `sun_path` of what a socket is bound to.
-    pub(super) fn path_of(&self, key: SocketKey) -> Option<&[u8]> {
+    pub(crate) fn path_of(&self, key: SocketKey) -> Option<&[u8]> {
         self.table.get(key)?.bound.as_ref().map(|bound| &bound.path[..])
     }
 

@@ -381,11 +381,20 @@ impl World {
     fn judge(&mut self, slot: u32, call: &mut Call<'_, '_>) -> Option<Attempt> {
         let options = std::sync::Arc::clone(&self.options);
         let thread = &self.threads[slot as usize];
+        let by_itself = fault::Attempt::of(call);
+        let socket = by_itself.fd.and_then(|fd| self.machine.socket_named(thread.pid, fd));
+        // A path is kept with the NUL at its end.
+        let bound = socket.and_then(|(_, name)| name).map(|name| match name {
+            [0, ..] => name,
+            path => path.strip_suffix(b"\0").unwrap_or(path),
+        });
         let attempt = fault::Attempt {
             process: Some(thread.pid),
             thread: Some(thread.tid),
             process_name: Some(&self.processes[thread.process as usize].name),
-            ..fault::Attempt::of(call)
+            socket: socket.map(|(id, _)| id),
+            name: by_itself.name.or(bound),
+            ..by_itself
         };
         let of_the_run = self.rules.iter().map(|(_, rule)| rule(&attempt));
         let verdict = of_the_run.into_iter().find(|verdict| *verdict != Verdict::Pass);
