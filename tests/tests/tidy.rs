@@ -234,11 +234,16 @@ const NOTES: &[(&str, &str, &str)] = &[
     ("Setids", "for good; needs root", "the same"),
     ("Capset", "of the calling thread", "of the process"),
     ("Mount", "a tmpfs", "the same; `size=`, `nr_inodes=`, `mode=`, `ro`"),
-    ("Umount2", "", "MNT_DETACH; any other flag is EINVAL"),
+    ("Umount2", "", "MNT_DETACH or none; any other flag is EINVAL"),
+    (
+        "Fchdir",
+        "",
+        "names below a directory of another mount namespace are looked up by the caller's mounts",
+    ),
     (
         "Unshare",
-        "of the calling thread",
-        "CLONE_NEWNS, CLONE_NEWNET of the process; any other is EINVAL",
+        "of the calling thread; EINVAL for CLONE_NEWNS below a root that is no mount's",
+        "the same, of the process; any flag but CLONE_NEWNS and CLONE_NEWNET is EINVAL",
     ),
     ("Kill", "any signal, to one process", "any signal; none stops a process or lets it go on"),
     (
