@@ -457,6 +457,12 @@ impl Queue {
         sink.write(&self.bytes.from(start)[..len])
     }
 
+    /// The memory for its bytes.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.bytes.memory.capacity()
+    }
+
     /// Whether buffers, bytes and mark agree; in words if not.
     pub(super) fn check(&self) -> Result<(), String> {
         let extent = self.extent(0, self.len());

@@ -71,6 +71,18 @@ fn groups_of_the_peer<H: Host>(h: &H) {
     let (a, _) = pair(h, STREAM);
     assert_eq!(setgroups(h, &[]), Ok(0));
     assert_eq!(groups(a), Ok(vec![10, 20, 30]), "as they were, sorted");
+    for [of_server, of_client] in [[&[40][..], &[50, 60]], [&[40], &[]], [&[], &[50]]] {
+        assert_eq!(setgroups(h, of_server), Ok(0));
+        let server = listener(h, STREAM, &hidden("s"), 4);
+        assert_eq!(setgroups(h, of_client), Ok(0));
+        let client = connected(h, STREAM, &hidden("s")).unwrap();
+        assert_eq!(setgroups(h, &[70]), Ok(0));
+        let accepted = accept(h, server, 0).unwrap();
+        assert_eq!(groups(client), Ok(of_server.to_vec()), "as they were at listen");
+        assert_eq!(groups(accepted), Ok(of_client.to_vec()), "as they were at connect");
+        assert_eq!(close(h, server), Ok(0));
+    }
+    assert_eq!(setgroups(h, &[]), Ok(0));
     let (a, _) = pair(h, STREAM);
     assert_eq!(groups(a), Ok(vec![]));
     assert_eq!(setgroups(h, &[KEEP]), Err(Errno::INVAL));

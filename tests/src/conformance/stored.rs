@@ -1,7 +1,9 @@
 //! OPT: options that are stored and do nothing, those that only tell something, and timestamps
 //! (RCMSG 1).
 
-use afunix::{Errno, Host};
+use std::time::Duration;
+
+use afunix::{Call, Errno, Host};
 
 use super::{Case, as_stranger, table};
 use crate::calls::*;
@@ -57,6 +59,21 @@ fn timestamps<H: Host>(h: &H) {
     assert!(times[0] >= times[1], "one without a time gets that of the receive: {times:?}");
     shutdown(h, b, RD).unwrap();
     assert_eq!(recvmsg(h, b, 9, 64, 0).unwrap().control, [], "the end has no time");
+    // Sent between two receives of messages without a time, received after both.
+    let [(a, b), (c, d)] = [(); 2].map(|()| pair(h, DGRAM));
+    [(); 2].map(|()| send(h, c, b"without", 0).unwrap());
+    set_int(h, b, SO_TIMESTAMPNS, 1).unwrap();
+    set_int(h, d, SO_TIMESTAMPNS, 1).unwrap();
+    let pause = || h.call(&mut Call::Nanosleep { time: Duration::from_millis(1) }).unwrap();
+    let now = || time_of(&recvmsg(h, d, 9, 64, 0).unwrap());
+    pause();
+    let before = now();
+    pause();
+    send(h, a, b"with", 0).unwrap();
+    pause();
+    let after = now();
+    let sent = time_of(&recvmsg(h, b, 9, 64, 0).unwrap());
+    assert!(before < sent && sent < after, "{before:?} {sent:?} {after:?}");
     let (a, b) = pair(h, DGRAM);
     set_int(h, b, SO_TIMESTAMPING, 0x18).unwrap();
     send(h, a, b"x", 0).unwrap();

@@ -102,6 +102,38 @@ fn gc_4_an_unaccepted_connection_carries_its_listener() {
 }
 
 #[test]
+fn gc_4_an_accepted_connection_carries_for_itself() {
+    let mut world = World::new();
+    let mut files = Files::default();
+    let listener = world.listener("l", 5);
+    let listener_file = files.open(listener);
+    let clients = [0, 1].map(|_| {
+        let client = world.socket(SocketType::Stream);
+        world.connect(client, "l").expect("there is room");
+        let file = files.open(client);
+        files.send(&mut world, client, listener_file);
+        // What is no socket is not carried; and is held outside.
+        files.references.insert(99, 9);
+        world.send_with(client, b"f", &[plain_file(99)], SendFlags::empty()).expect("room");
+        file
+    });
+    assert_eq!(world.sockets.table[listener].carried, 2);
+    let accepted =
+        world.sockets.accept(&mut world.tickets, listener, true, Cause::Run).expect("one waits");
+    let accepted_file = files.open(accepted);
+    let carried = |world: &World, key: SocketKey| world.sockets.table[key].carried;
+    assert_eq!((carried(&world, listener), carried(&world, accepted)), (1, 1));
+    files.close(&mut world, listener_file);
+    for client in clients {
+        files.close(&mut world, client);
+    }
+    // The second connection is gone with the listener, which the first still carries.
+    assert!(world.sockets.is_open(listener));
+    files.close(&mut world, accepted_file);
+    assert_eq!(world.sockets.table.len(), 0);
+}
+
+#[test]
 fn cmsg_4_a_user_may_not_have_much_more_in_flight_than_open() {
     let mut world = World::new();
     let (one, two) = world.pair(SocketType::Stream);

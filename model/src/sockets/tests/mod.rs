@@ -1,10 +1,11 @@
-//! The family by itself, without a machine: tables of the accounting, merging, resets, waiting,
-//! cycles, broken invariants. Whatever is surprising here was first seen on Linux 6.18.
+//! The family by itself, without a machine: tables of the accounting, merging, queues, resets,
+//! waiting, cycles, broken invariants. Whatever is surprising here was first seen on Linux 6.18.
 
 mod accounting;
 mod broken;
 mod cycles;
 mod merging;
+mod queues;
 mod resets;
 mod waits;
 
