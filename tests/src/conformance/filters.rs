@@ -244,6 +244,12 @@ fn what_a_program_sees<H: Host>(h: &H) {
 }
 
 fn what_a_program_computes<H: Host>(h: &H) {
+    // Jumps: 0x05 always, over two of three; its jt and jf say nothing.
+    let always = |over| [(0x00, 0, 0, 7), (0x05, 9, 9, over), ret(1), ret(2), ret(3)];
+    for over in [0, 1, 2] {
+        let left = through(h, DGRAM, &always(over), b"abcd").map(|left| left.len());
+        assert_eq!(left, Some(over as usize + 1));
+    }
     let (a, x) = (0x8000_0013u32, 35u32);
     let computed = [
         (0x04, a.wrapping_add(7), a.wrapping_add(x)),
