@@ -72,15 +72,18 @@ pub(super) struct Unlike {
 /// Goes on from `point` in the model to where the kernel stands, in as many ways as do, up to
 /// `room`: which one it was may show later. `point` stays as it is if there is none, and else is
 /// the first; the others are returned, with whether the order of the wakes was not among them.
+/// `cut` is set if there were more ways than were tried.
 pub(super) fn explain<'a>(
     point: &mut Point<'a>,
     rest: &Rest,
     room: usize,
+    cut: &mut bool,
 ) -> Result<(Vec<Point<'a>>, bool), Box<Unlike>> {
     for ended in &point.ended {
         matches(&mut point.pairs, ended, rest)?;
     }
-    let mut search = Search { rest, room, tries: 0, found: Vec::new(), first: None };
+    let (found, first) = (Vec::new(), None);
+    let mut search = Search { rest, room, tries: 0, found, first, cut };
     // Most steps wake nothing: a copy for each would be slow.
     if search.ways(point).is_empty() {
         return search.compare(point).map(|()| (Vec::new(), false));
@@ -104,6 +107,8 @@ struct Search<'r, 'a> {
     found: Vec<Point<'a>>,
     /// What differed first.
     first: Option<Box<Unlike>>,
+    /// Whether some way was not tried.
+    cut: &'r mut bool,
 }
 
 impl<'a> Search<'_, 'a> {
@@ -113,6 +118,7 @@ impl<'a> Search<'_, 'a> {
         for next in ways {
             self.take(point.clone(), way);
             if self.tries >= TRIES || self.found.len() >= self.room {
+                *self.cut = true;
                 return;
             }
             way = next;
