@@ -16,7 +16,7 @@ impl Snapshot {
     /// As /proc/net/unix shows it, one line per socket (OPT 8, 13). `Num`, an address in the
     /// kernel, is the socket's id; the order is that of the ids.
     pub fn proc_net_unix(&self) -> ProcNetUnix<'_> {
-        ProcNetUnix { snapshot: self }
+        ProcNetUnix { snapshot: self, only: None }
     }
 
     /// As `ss -xa` shows it, and with `processes` as `ss -xap` does. The order is that of the ids;
@@ -41,6 +41,15 @@ impl Snapshot {
 #[derive(Clone, Copy, Debug)]
 pub struct ProcNetUnix<'a> {
     snapshot: &'a Snapshot,
+    only: Option<&'a BTreeSet<u64>>,
+}
+
+impl<'a> ProcNetUnix<'a> {
+    /// The lines of the sockets with these ids alone, as a network namespace has its own. A peer
+    /// that is not shown counts in `RefCount` as any other.
+    pub fn only(self, ids: &'a BTreeSet<u64>) -> Self {
+        ProcNetUnix { only: Some(ids), ..self }
+    }
 }
 
 /// A line of /proc/net/unix.
@@ -75,7 +84,8 @@ impl fmt::Display for ProcNetUnix<'_> {
         for peer in snapshot.sockets.iter().filter_map(|socket| socket.peer) {
             *pointed_at.entry(peer).or_default() += 1;
         }
-        for socket in &snapshot.sockets {
+        let is_shown = |socket: &&Socket| self.only.is_none_or(|only| only.contains(&socket.id));
+        for socket in snapshot.sockets.iter().filter(is_shown) {
             // Of a connection in a backlog the running system does not show the other end.
             let hidden = socket.state == SocketState::Pending && socket.peer.is_none();
             let others = pointed_at.get(&socket.id).copied().unwrap_or(0) + usize::from(hidden);

@@ -1,5 +1,7 @@
 //! Sockets as a snapshot shows them.
 
+use std::collections::BTreeSet;
+
 use afunix::snapshot::{Queue, Socket as Shown, SocketKind, SocketState};
 use afunix::{Errno, SocketType};
 
@@ -16,18 +18,18 @@ impl Sockets {
         shown
     }
 
-    /// The living sockets of a network namespace, by id, as /proc/net/unix lists them (OPT 8).
-    pub fn list(&mut self, netns: u32) -> Vec<Shown> {
+    /// The ids of a network namespace's sockets, as /proc/net/unix lists them (OPT 8). Those of
+    /// others are looked at too: they may be peers.
+    pub fn list(&mut self, netns: u32) -> BTreeSet<u64> {
         self.watch.touch(Part::Ids, Touch::Read);
-        let mut shown = Vec::new();
-        for (key, socket) in self.table.iter().filter(|(_, socket)| socket.netns == netns) {
-            if !socket.is_dead() {
-                self.watch.touch(Part::State(key), Touch::Read);
-                shown.push(self.show(socket));
+        let mut ids = BTreeSet::new();
+        for (key, socket) in self.table.iter().filter(|(_, socket)| !socket.is_dead()) {
+            self.watch.touch(Part::State(key), Touch::Read);
+            if socket.netns == netns {
+                ids.insert(socket.id);
             }
         }
-        shown.sort_unstable_by_key(|socket| socket.id);
-        shown
+        ids
     }
 
     /// How many files are in flight to a socket: to a listener, those for its backlog (OPT 8).

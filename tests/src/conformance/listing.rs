@@ -11,6 +11,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
     table![
         "OPT 8" listed_sockets,
         "OPT 8" listed_names,
+        root "OPT 8" peers_of_another_namespace_count,
         "OPT 8" files_in_flight_are_counted,
         "DGCONN 3" lost_files_stay_counted,
         "OPT 8" files_of_urgent_bytes_stay_counted,
@@ -89,6 +90,21 @@ fn listed_sockets<H: Host>(h: &H) {
         close(h, b).unwrap();
         assert_eq!(line(h, a), format!("00000002 00000000 00000000 {number} 03"), "it stays so");
     }
+}
+
+fn peers_of_another_namespace_count<H: Host>(h: &H) {
+    super::in_process(h, None, &[], |h| {
+        let (_a, b) = pair(h, DGRAM);
+        let stream = pair(h, STREAM);
+        assert_eq!(unshare(h, NEWNET), Ok(0));
+        let there = bound(h, DGRAM, &path("s"));
+        connect(h, b, &path("s")).unwrap();
+        assert!(line(h, there).starts_with("00000003 00000000 00000000 0002 03"));
+        let text = read_all(h, "/proc/net/unix");
+        let inodes = [stream.0, stream.1, b].map(|fd| fstat(h, fd).unwrap().ino.to_string());
+        let has = |inode: &String| text.lines().any(|line| line.split(' ').any(|it| it == inode));
+        assert!(!inodes.iter().any(has), "those of the other are not listed: {text}");
+    });
 }
 
 fn listed_names<H: Host>(h: &H) {

@@ -65,8 +65,9 @@ impl Machine {
     /// OPT 8, 13.
     fn list_sockets(&mut self, cx: Cx) -> String {
         let netns = super::caller(&self.processes, cx).netns;
-        let sockets = self.sockets.list(netns);
-        Snapshot { sockets, ..Snapshot::default() }.proc_net_unix().to_string()
+        let listed = self.sockets.list(netns);
+        let snapshot = Snapshot { sockets: self.sockets.snapshot(), ..Snapshot::default() };
+        snapshot.proc_net_unix().only(&listed).to_string()
     }
 
     /// fdinfo, with the count of files in flight to a socket (OPT 8).
