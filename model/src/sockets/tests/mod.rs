@@ -5,6 +5,7 @@ mod accounting;
 mod broken;
 mod cycles;
 mod merging;
+mod planted;
 mod queues;
 mod resets;
 mod waits;
