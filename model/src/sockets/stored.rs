@@ -150,7 +150,7 @@ pub(super) fn set(
         SO_BUF_LOCK if word & !BUFFER_LOCKS != 0 => return Err(Errno::INVAL),
         SO_MAX_PACING_RATE => {
             new = match value.first_chunk::<8>() {
-                Some(long) if value.len() == 8 => i64::from_ne_bytes(*long),
+                Some(long) => i64::from_ne_bytes(*long),
                 _ if word == -1 => -1,
                 _ => i64::from(word as u32),
             };

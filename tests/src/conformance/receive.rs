@@ -90,6 +90,10 @@ fn credentials_split<H: Host>(h: &H) {
     set_int(h, b, SO_PASSCRED, 0).unwrap();
     assert_eq!(send(h, a, b"c", 0), Ok(1));
     assert_eq!(recv(h, b, 9, 0), Ok(b"bc".to_vec()), "else everything merges");
+    let copy = dup(h, a).unwrap();
+    assert_eq!(send(h, a, b"d", 0), Ok(1));
+    super::in_process(h, None, &[copy], |h| assert_eq!(send(h, 3, b"e", 0), Ok(1)));
+    assert_eq!(recv(h, b, 9, 0), Ok(b"de".to_vec()), "of two processes, too");
 }
 
 fn files_end_a_read<H: Host>(h: &H) {
@@ -319,6 +323,12 @@ fn within_a_message<H: Host>(h: &H) {
     assert_eq!(recv(h, b, 9, PEEK | DONTWAIT), Err(Errno::AGAIN));
     assert_eq!(recv(h, b, 1, 0), Ok(b"a".to_vec()));
     assert_eq!(get_int(h, b, SO_PEEK_OFF), Ok(4));
+    let (a, b) = pair(h, DGRAM);
+    for message in [&b"abc"[..], b"", b"defg"] {
+        assert_eq!(send(h, a, message, 0), Ok(message.len()));
+    }
+    assert_eq!(set_int(h, b, SO_PEEK_OFF, 4), Ok(0));
+    assert_eq!(recv(h, b, 9, PEEK), Ok(b"efg".to_vec()), "past an empty one");
 }
 
 fn an_empty_message_is_seen_once<H: Host>(h: &H) {

@@ -274,6 +274,15 @@ fn stored_words<H: Host>(h: &H) {
     assert_eq!((rate(h, 4), rate(h, 8)), (vec![255; 4], vec![255; 8]));
     assert_eq!(setsockopt(h, fd, SO_MAX_PACING_RATE, &[5, 0, 0, 0, 1, 0, 0, 0]), Ok(0));
     assert_eq!((rate(h, 4), rate(h, 9)), (vec![255; 4], vec![5, 0, 0, 0, 1, 0, 0, 0]));
+    assert_eq!(setsockopt(h, fd, SO_MAX_PACING_RATE, &[7, 0, 0, 0, 1, 0, 0, 0, 9]), Ok(0));
+    assert_eq!(rate(h, 8), [7, 0, 0, 0, 1, 0, 0, 0], "eight bytes, or an int");
+    assert_eq!(setsockopt(h, fd, SO_MAX_PACING_RATE, &[7, 0, 0, 0, 1, 0, 0]), Ok(0));
+    assert_eq!(rate(h, 8), [7, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(set_int(h, fd, SO_MAX_PACING_RATE, -1), Ok(0));
+    assert_eq!(rate(h, 8), [255; 8]);
+    assert_eq!(set_int(h, fd, SO_MAX_PACING_RATE, -2), Ok(0));
+    assert_eq!(rate(h, 8), [254, 255, 255, 255, 0, 0, 0, 0]);
+    assert_eq!(set_int(h, fd, SO_BUSY_POLL, 0), Ok(0));
     for (option, answer) in [
         (SO_BPF_EXTENSIONS, Errno::NOPROTOOPT),
         (SO_INCOMING_NAPI_ID, Errno::NOPROTOOPT),
@@ -339,6 +348,7 @@ fn words_of_the_superuser<H: Host>(h: &H) {
             (SO_PREFER_BUSY_POLL, 1, Err(Errno::PERM)),
             (SO_PREFER_BUSY_POLL, 0, Ok(0)),
             (SO_BUSY_POLL_BUDGET, 1, Err(Errno::PERM)),
+            (SO_BUSY_POLL_BUDGET, 0, Ok(0)),
         ] {
             assert_eq!(set_int(h, 3, option, value), answer, "option {option}, value {value}");
         }
