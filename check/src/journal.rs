@@ -36,9 +36,16 @@ impl Journal {
         if !matches!(line.what, What::Whole(_) | What::End(_)) {
             return;
         }
-        let most = self.busiest.as_ref().map_or(0, |(_, _, picture)| picture.sockets.len());
+        let (after, most) = match &self.busiest {
+            Some((after, _, picture)) => (*after, picture.sockets.len()),
+            None => (0, 0),
+        };
+        // Looking takes the longer the more there are.
+        if self.entries.len() < after + most / 8 {
+            return;
+        }
         let picture = state.picture();
-        if picture.sockets.len() > most {
+        if picture.sockets.len() >= most {
             self.busiest = Some((self.entries.len(), index, picture));
         }
     }

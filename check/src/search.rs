@@ -20,7 +20,9 @@ use crate::report::{Divergence, Report};
 /// How far back choices are taken back, in states that are kept.
 const KEPT: usize = 256;
 /// Moves that are tried at most without coming further.
-const TRIES: u64 = 5_000;
+const TRIES: u64 = 20_000;
+/// Lines that are taken at most to find the one choice that was wrong.
+const LEAP: u64 = 100_000;
 /// Moves of other threads that are made before a call ends, at most.
 const DEEPEST: usize = 6;
 
@@ -80,6 +82,7 @@ impl Search<'_> {
         let mut furthest: Option<(usize, Divergence)> = None;
         let mut state = State::new(self.journal.is_some());
         let (mut index, mut choice) = (0, 0);
+        let mut leapt = None;
         while index < self.log.lines.len() {
             let before = self.has_choice(&state, index).then(|| state.clone());
             match self.line(&mut state, before.as_ref(), index, choice) {
@@ -110,6 +113,17 @@ impl Search<'_> {
                     }
                 }
             }
+            let goal = furthest.as_ref().map_or(index, |(line, _)| *line);
+            if leapt != Some(goal) {
+                leapt = Some(goal);
+                if let Some((place, other)) = self.leap(&kept, goal) {
+                    kept.truncate(place + 1);
+                    if let Some(back) = kept.back_mut() {
+                        // As if the way before it had just failed.
+                        back.choice = other - 1;
+                    }
+                }
+            }
             let back = kept.pop_back().filter(|_| self.tries < TRIES);
             match back {
                 Some(back) => {
@@ -129,6 +143,42 @@ impl Search<'_> {
             }
         }
         Report::new(self.log, &state, None)
+    }
+
+    /// Looks for one choice that, taken otherwise, leads beyond a line: which of those kept it is,
+    /// and the number of its other way. Most often one choice was wrong, long before it showed.
+    fn leap(&mut self, kept: &VecDeque<Kept>, goal: usize) -> Option<(usize, usize)> {
+        let mut lines = LEAP;
+        for (place, back) in kept.iter().enumerate().rev() {
+            for choice in back.choice + 1.. {
+                self.tries = 0;
+                let mut state = back.state.clone();
+                if lines == 0
+                    || self.line(&mut state, Some(&back.state), back.index, choice).is_err()
+                {
+                    break;
+                }
+                if self.gets_beyond(state, back.index + 1, goal, &mut lines) {
+                    self.tries = 0;
+                    return Some((place, choice));
+                }
+            }
+        }
+        self.tries = 0;
+        None
+    }
+
+    /// Whether the first way of each line leads beyond one.
+    fn gets_beyond(&mut self, mut state: State, from: usize, goal: usize, lines: &mut u64) -> bool {
+        for index in from..=goal {
+            let before = self.has_choice(&state, index).then(|| state.clone());
+            *lines = lines.saturating_sub(1);
+            self.tries = 0;
+            if *lines == 0 || self.line(&mut state, before.as_ref(), index, 0).is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     fn look(&self, record: usize) -> Look<'_> {
@@ -274,8 +324,9 @@ impl Search<'_> {
                 }
                 self.settle(state);
             }
-            Attempt::Waits => {}
-            Attempt::Differs(_) => {
+            Attempt::Waits if state.part(thread).is_none() => {}
+            // A part alone is received later, when the call ends.
+            Attempt::Waits | Attempt::Differs(_) => {
                 if let Some(before) = before {
                     self.go_back(state, before, index);
                     state.pending.insert(thread, (record, Stage::Ahead));
@@ -400,7 +451,7 @@ impl Search<'_> {
         let attempt = match stage {
             Stage::Ahead => state.begin(self.look(record)),
             Stage::Waiting(_) => state.go_on(self.look(record), Resume::Woken),
-            Stage::Done => return false,
+            Stage::Short(_) | Stage::Done => return false,
         };
         if attempt == Attempt::Explained
             && let Some((_, stage)) = state.pending.get_mut(&thread)
@@ -420,6 +471,9 @@ impl Search<'_> {
                 Attempt::Waits => {}
             }
         }
+        if let Some(part) = state.part(thread) {
+            return self.rest(state, record, thread, part);
+        }
         let Some((_, Stage::Waiting(waiting))) = state.pending.get(&thread) else { return Ok(()) };
         if State::is_open(look.record) {
             return Ok(());
@@ -432,6 +486,9 @@ impl Search<'_> {
                 Attempt::Differs(what) => return Err(what),
                 Attempt::Waits => {}
             }
+            if let Some(part) = state.part(thread) {
+                return self.rest(state, record, thread, part);
+            }
         }
         let resume = match (deadline, &look.record.outcome) {
             (Some(_), _) => Resume::TimedOut,
@@ -442,6 +499,28 @@ impl Search<'_> {
         match state.go_on(look, resume) {
             Attempt::Explained => Ok(()),
             _ => waits,
+        }
+    }
+
+    /// Receives the rest of what a call has received a part of, as writers add to it.
+    fn rest(
+        &mut self,
+        state: &mut State,
+        record: usize,
+        thread: i32,
+        mut part: usize,
+    ) -> Result<(), String> {
+        loop {
+            self.settle(state);
+            match state.go_on(self.look(record), Resume::Woken) {
+                Attempt::Explained => return Ok(()),
+                Attempt::Differs(what) => return Err(what),
+                Attempt::Waits => {}
+            }
+            match state.part(thread) {
+                Some(more) if more > part => part = more,
+                _ => return Err(format!("returns {part}")),
+            }
         }
     }
 

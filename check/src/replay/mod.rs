@@ -55,6 +55,8 @@ pub(crate) enum Stage {
     Ahead,
     /// It waits in the model.
     Waiting(Box<Waiting>),
+    /// It has received a part of what it does in the log: more came while it was under way.
+    Short(Box<Request>),
     /// It has ended in the model.
     Done,
 }
@@ -243,16 +245,17 @@ impl State {
     pub(crate) fn go_on(&mut self, look: Look<'_>, why: fn(Ticket) -> Resume) -> Attempt {
         let thread = look.record.thread;
         let Some((_, stage)) = self.pending.get_mut(&thread) else { return Attempt::Explained };
-        let Stage::Waiting(mut waiting) = std::mem::replace(stage, Stage::Done) else {
-            return Attempt::Explained;
+        let (mut request, resume, deadline) = match std::mem::replace(stage, Stage::Done) {
+            Stage::Waiting(waiting) => (waiting.request, why(waiting.ticket), waiting.deadline),
+            Stage::Short(request) => (*request, Resume::First, None),
+            Stage::Ahead | Stage::Done => return Attempt::Explained,
         };
         let Some(seat) = self.seats.get(&thread).copied() else { return Attempt::Explained };
-        let resume = why(waiting.ticket);
         if let Resume::TimedOut(_) = resume {
-            self.now = self.now.max(waiting.deadline.unwrap_or_default());
+            self.now = self.now.max(deadline.unwrap_or_default());
         }
-        let step = waiting.request.step(self, seat.tid, resume);
-        let attempt = self.stepped(look, seat, waiting.request, step);
+        let step = request.step(self, seat.tid, resume);
+        let attempt = self.stepped(look, seat, request, step);
         if attempt == Attempt::Explained {
             self.tell_exit(look.record, seat);
         }
@@ -270,6 +273,15 @@ impl State {
     /// What a step of a call that may wait says.
     fn stepped(&mut self, look: Look<'_>, seat: Seat, mut request: Request, step: Step) -> Attempt {
         match step {
+            Step::Done(Ok(count)) if request.is_short(look.record, count) => {
+                request.keep(count);
+                self.set_short(look.record.thread, request)
+            }
+            Step::Blocked { ticket, .. } if request.has_part() => {
+                self.machine.cancel(ticket);
+                self.drain();
+                self.set_short(look.record.thread, request)
+            }
             Step::Done(result) => match request.compare(self, look, seat, result) {
                 Ok(()) => {
                     self.explained += 1;
@@ -294,6 +306,21 @@ impl State {
                     }
                 }
             }
+        }
+    }
+
+    fn set_short(&mut self, thread: i32, request: Request) -> Attempt {
+        if let Some(pending) = self.pending.get_mut(&thread) {
+            pending.1 = Stage::Short(Box::new(request));
+        }
+        Attempt::Waits
+    }
+
+    /// How much a call has received that is to receive more.
+    pub(crate) fn part(&self, thread: i32) -> Option<usize> {
+        match self.pending.get(&thread) {
+            Some((_, Stage::Short(request))) => Some(request.part()),
+            _ => None,
         }
     }
 
