@@ -457,7 +457,6 @@ impl Queue {
         sink.write(&self.bytes.from(start)[..len])
     }
 
-    /// The memory for its bytes.
     #[cfg(test)]
     pub(super) fn room(&self) -> usize {
         self.bytes.memory.capacity()
