@@ -95,16 +95,24 @@ impl Descriptors {
     /// If `number` is negative: callers check it against the limit.
     #[inline]
     pub fn put(&mut self, number: i32, descriptor: Descriptor) -> Option<Descriptor> {
+        let index = number as usize;
+        if let Some(slot) = self.slots.get_mut(index) {
+            // Whatever has a slot is below the end.
+            self.taken.set(index);
+            return slot.replace(descriptor);
+        }
+        self.put_beyond(number, descriptor)
+    }
+
+    fn put_beyond(&mut self, number: i32, descriptor: Descriptor) -> Option<Descriptor> {
         assert!(number >= 0, "a descriptor number is not negative");
         let index = number as usize;
         self.taken.set(index);
         self.end = self.end.max(number + 1);
-        if index >= self.slots.len() {
-            if index > 2 * self.slots.len() + FAR {
-                return self.far.insert(number, descriptor);
-            }
-            self.reach(index);
+        if index > 2 * self.slots.len() + FAR {
+            return self.far.insert(number, descriptor);
         }
+        self.reach(index);
         self.slots[index].replace(descriptor)
     }
 

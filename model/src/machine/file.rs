@@ -145,12 +145,17 @@ impl OpenFile {
 impl Machine {
     /// A file without references yet. It holds its inode.
     pub(crate) fn new_file(&mut self, kind: Kind, status: OpenFlags) -> FileId {
-        let id = self.next_file;
-        self.next_file += 1;
         if let Some(inode) = kind.inode() {
             self.tree.hold(inode);
         }
-        let file = self.files.insert(OpenFile::new(id, kind, status));
+        self.add_file(OpenFile::new(self.next_file, kind, status))
+    }
+
+    /// As [`Machine::new_file`], of a file that is made with the next id.
+    #[inline]
+    pub(crate) fn add_file(&mut self, file: OpenFile) -> FileId {
+        self.next_file += 1;
+        let file = self.files.insert(file);
         self.touch(Object::File(file), Access::Write);
         file
     }

@@ -83,6 +83,15 @@ impl Machine {
                 Some(count)
             }
             Call::Close { fd } => self.quick_close(tid, *fd),
+            Call::Socket { .. }
+            | Call::Socketpair { .. }
+            | Call::Accept4 { .. }
+            | Call::Connect { .. } => {
+                let pid = self.idle_in(tid)?;
+                let done = self.perform_directly(begun(now, tid, pid), call);
+                self.end_mutation(pid, tid);
+                done
+            }
             _ => None,
         }
     }

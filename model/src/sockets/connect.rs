@@ -76,6 +76,11 @@ impl Sockets {
         Ok(accepted)
     }
 
+    /// Whether [`Sockets::accept`] finds a connection.
+    pub(crate) fn has_connection(&self, key: SocketKey) -> bool {
+        !self.table[key].backlog.is_empty()
+    }
+
     /// What a receiver of messages or connections does that found none: EAGAIN, EINTR, wait; or,
     /// where it would wait, ENODATA for the end of file.
     pub(super) fn await_message(

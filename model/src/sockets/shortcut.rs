@@ -33,14 +33,31 @@ impl Socket {
 }
 
 impl Sockets {
-    /// Sends `bytes` to the peer as one message buffer, which carries a file of the caller's if
-    /// there is one. Returns how many were sent; then the file has one more reference in flight.
+    /// Sends `bytes` to the peer as one message buffer, or as several of a stream, the first of which
+    /// carries a file of the caller's if there is one. Returns how many were sent; then the file
+    /// has one more reference in flight.
     #[inline(always)]
     pub(crate) fn send_shortcut(
         &mut self,
         tickets: &mut Tickets,
         key: SocketKey,
         bytes: &[u8],
+        carried: Option<(&Caller<'_>, Attachment)>,
+    ) -> Option<usize> {
+        match self.profile.small_charge(bytes.len()) {
+            Some(charge) => self.send_buffer(tickets, key, bytes, charge, carried),
+            None => self.send_large(tickets, key, bytes, carried),
+        }
+    }
+
+    /// Sends one buffer with this charge.
+    #[inline(always)]
+    fn send_buffer(
+        &mut self,
+        tickets: &mut Tickets,
+        key: SocketKey,
+        bytes: &[u8],
+        charge: u32,
         carried: Option<(&Caller<'_>, Attachment)>,
     ) -> Option<usize> {
         if let Some((caller, file)) = &carried {
@@ -50,10 +67,6 @@ impl Sockets {
         if !socket.is_undisturbed() || socket.send_memory >= socket.send_buffer {
             return None;
         }
-        let charge = match self.profile.small_charge(bytes.len()) {
-            Some(charge) => charge,
-            None => self.large_charge(socket, bytes.len())?,
-        };
         let to = socket.peer?;
         let peer = self.table.get_mut(to)?;
         let has_room = match peer.peer {
@@ -85,16 +98,82 @@ impl Sockets {
         Some(bytes.len())
     }
 
-    /// The charge of a buffer that is not small, if it is one buffer.
-    fn large_charge(&self, socket: &Socket, bytes: usize) -> Option<u32> {
-        if socket.kind == SocketType::Stream {
-            let size = self.profile.stream_size(bytes, socket.send_buffer);
-            return (size.bytes == bytes).then_some(size.charge);
+    /// Sends more than the least allocation holds, if there is memory for all of it.
+    #[inline(never)]
+    fn send_large(
+        &mut self,
+        tickets: &mut Tickets,
+        key: SocketKey,
+        bytes: &[u8],
+        mut carried: Option<(&Caller<'_>, Attachment)>,
+    ) -> Option<usize> {
+        let socket = self.table.get(key)?;
+        let (send_buffer, mut memory) = (socket.send_buffer, socket.send_memory);
+        if socket.kind != SocketType::Stream {
+            if bytes.len() as u64 > u64::from(send_buffer - DATAGRAM_RESERVE) {
+                return None;
+            }
+            let charge = self.profile.datagram_charge(bytes.len()).ok()?;
+            return self.send_buffer(tickets, key, bytes, charge, carried);
         }
-        if bytes as u64 > u64::from(socket.send_buffer - DATAGRAM_RESERVE) {
+        let mut left = bytes.len();
+        while left > 0 {
+            if memory >= send_buffer {
+                return None;
+            }
+            let size = self.profile.stream_size(left, send_buffer);
+            memory += size.charge;
+            left -= size.bytes;
+        }
+        let mut left = bytes;
+        while !left.is_empty() {
+            let size = self.profile.stream_size(left.len(), send_buffer);
+            let (buffer, rest) = left.split_at(size.bytes);
+            let sent = self.send_buffer(tickets, key, buffer, size.charge, carried.take());
+            if sent.is_none() {
+                assert_eq!(left.len(), bytes.len(), "whoever takes one buffer takes the next");
+                return None;
+            }
+            left = rest;
+        }
+        Some(bytes.len())
+    }
+
+    /// Receives several buffers of a stream, whole ones and all that there is to be received.
+    #[inline(never)]
+    fn receive_long(
+        &mut self,
+        tickets: &mut Tickets,
+        key: SocketKey,
+        room: &mut [u8],
+    ) -> Option<usize> {
+        let socket = self.table.get(key)?;
+        let from = socket.queue.first()?.from;
+        let (mut count, mut buffers) = (0, 0);
+        for buffer in socket.queue.iter() {
+            if count == room.len() {
+                break;
+            }
+            count += buffer.len as usize;
+            buffers += 1;
+            if !buffer.is_plain() || buffer.from != from || count > room.len() {
+                return None;
+            }
+        }
+        if count < room.len() && count < socket.receive_low as usize {
             return None;
         }
-        self.profile.datagram_charge(bytes).ok()
+        let mut start = 0;
+        for _ in 0..buffers {
+            let end = start + self.table[key].queue.first()?.len as usize;
+            let received = self.receive_shortcut(tickets, key, &mut room[start..end], None);
+            if received.is_none() {
+                assert_eq!(start, 0, "of one sender one buffer is received as the other");
+                return None;
+            }
+            start = end;
+        }
+        Some(count)
     }
 
     /// Receives the first message buffer, or of a stream a part of it, if that is all that there is
@@ -129,7 +208,8 @@ impl Sockets {
             let is_last = count >= socket.receive_low as usize && socket.queue.len() == 1;
             let is_satisfied = is_last || carries;
             if count < room.len() && !is_satisfied {
-                return None;
+                let is_more = receiving.is_none() && socket.queue.len() > 1;
+                return if is_more { self.receive_long(tickets, key, room) } else { None };
             }
             if count < whole {
                 self.table[key].queue.read_one(&mut room[..count]);

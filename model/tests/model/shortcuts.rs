@@ -8,7 +8,7 @@ use afunix::control::ControlOut;
 use afunix::options::*;
 use afunix::{
     Address, Call, NameOut, NameWant, RawName, Readiness, RecvFlags, SOCK_DGRAM, SOCK_SEQPACKET,
-    SOCK_STREAM, Segment, SegmentMut, SendFlags, Tid,
+    SOCK_STREAM, Segment, SegmentMut, SendFlags, SocketFlags, Tid,
 };
 use afunix::{PollFd, call::Fcntl};
 use afunix_model::{Effect, Resume, Step, Ticket};
@@ -17,8 +17,10 @@ use crate::dice::Dice;
 use crate::numbers::{control, fd};
 use crate::support::{MAIN, Rig};
 
-/// Numbers of the sockets that are spoken to: three pairs, a bound receiver with two senders.
-const SOCKETS: std::ops::Range<i32> = 3..12;
+/// Numbers of the sockets that are spoken to: three pairs, a bound receiver with two senders, a
+/// listener. What is received, made or accepted has the numbers after those.
+const SOCKETS: std::ops::Range<i32> = 3..13;
+const LISTENER: i32 = SOCKETS.end - 1;
 /// Calls of a run.
 const CALLS: usize = 400;
 
@@ -69,7 +71,10 @@ impl Twins {
         for sender in [one, two] {
             rig.connect(MAIN, sender, "/tmp/receiver").expect("it is there");
         }
-        assert_eq!(two + 1, SOCKETS.end, "every socket is spoken to");
+        let listener = rig.socket(MAIN, SOCK_STREAM);
+        rig.bind(MAIN, listener, "/tmp/listener").expect("a free name");
+        rig.listen(MAIN, listener, 1).expect("it is bound");
+        assert_eq!((listener, two + 1), (LISTENER, LISTENER), "every socket is spoken to");
         rig.machine.start_thread(rig.pid(MAIN), "second");
         rig.drain();
         let mut other = rig.clone();
@@ -208,8 +213,27 @@ fn disturb(rig: &mut Rig, tid: Tid, act: Act, resume: Resume) -> (Step, String) 
     let Act { what, number, len, how } = act;
     let socket = fd(number);
     let step = match what {
-        // What was received, and once more the last of it.
-        80..88 => rig.step(tid, &mut Call::Close { fd: fd(number + SOCKETS.end - 3) }, resume),
+        // What was received, made or accepted, and once more the last of it.
+        80..83 => rig.step(tid, &mut Call::Close { fd: fd(number + SOCKETS.end - 3) }, resume),
+        83 => {
+            let kind = [1, 1, 1 | 0o4000, 2, 5, 9][usize::from(how) % 6];
+            rig.step(tid, &mut Call::Socket { domain: 1, kind, protocol: 0 }, resume)
+        }
+        84..86 => {
+            let name = Address::path("/tmp/listener").expect("a path").to_bytes();
+            let (fd, name) = (fd(number + SOCKETS.end - 3), RawName::Bytes(&name));
+            rig.step(tid, &mut Call::Connect { fd, name }, resume)
+        }
+        86..88 => {
+            let mut name = NameOut::nothing();
+            if how % 4 == 0 {
+                name = NameOut::with(NameWant::Buffer { len: 40 });
+            }
+            let flags = SocketFlags::from_bits_retain([0, 0o4000, 1][usize::from(how) % 3]);
+            let fd = fd([LISTENER, LISTENER, LISTENER, number][usize::from(how) % 4]);
+            let step = rig.step(tid, &mut Call::Accept4 { fd, name: &mut name, flags }, resume);
+            return (step, format!("{name:?}"));
+        }
         88..92 => {
             let mut polled = [PollFd::new(socket, Readiness::IN | Readiness::OUT)];
             if how % 2 == 0 {

@@ -6,7 +6,7 @@ use afunix::{
 };
 
 use super::super::descriptors::Descriptor;
-use super::super::file::{FileId, Kind, SocketInode};
+use super::super::file::{FileId, Kind, OpenFile, SocketInode};
 use super::super::fs::{Content, InodeId, Want};
 use super::super::process::InCallState;
 use super::super::{Access, Cx, Flow, Machine, Object, Why};
@@ -67,24 +67,28 @@ impl Machine {
 
     /// Lets a free number stand for a new socket.
     fn install_socket(&mut self, cx: Cx, number: i32, socket: SocketKey, flags: SocketFlags) {
-        let file = self.socket_file(cx, socket, flags);
+        let file = self.socket_file(cx, socket, flags, 1);
         let cloexec = flags.contains(SocketFlags::CLOEXEC);
-        let descriptor = Descriptor::of(&self.files, file, cloexec);
+        let descriptor = Descriptor { file, socket: Some(socket), cloexec };
         self.process_mut(cx).descriptors.put(number, descriptor);
-        self.files[file].references += 1;
         self.touch(Object::Numbers(cx.pid), Access::Write);
         self.touch(Object::Descriptor(cx.pid, number), Access::Write);
     }
 
-    fn socket_file(&mut self, cx: Cx, socket: SocketKey, flags: SocketFlags) -> FileId {
+    fn socket_file(
+        &mut self,
+        cx: Cx,
+        socket: SocketKey,
+        flags: SocketFlags,
+        references: u32,
+    ) -> FileId {
         let mut status = OpenFlags::RDWR;
         status.set(OpenFlags::NONBLOCK, flags.contains(SocketFlags::NONBLOCK));
-        let file = self.new_file(Kind::Socket(socket), status);
         let identity = &self.process(cx).identity;
         // CREATE 6
-        let inode = SocketInode { mode: 0o777, uid: identity.fsuid, gid: identity.fsgid };
-        self.files[file].socket_inode = inode;
-        file
+        let socket_inode = SocketInode { mode: 0o777, uid: identity.fsuid, gid: identity.fsgid };
+        let file = OpenFile::new(self.next_file, Kind::Socket(socket), status);
+        self.add_file(OpenFile { socket_inode, references, ..file })
     }
 
     /// The lowest free number for a file; EMFILE.
@@ -228,6 +232,24 @@ impl Machine {
         }
     }
 
+    /// accept4 without a name, if there is a connection and a number for it.
+    pub(super) fn accept_directly(
+        &mut self,
+        cx: Cx,
+        fd: Fd<'_>,
+        name: &mut NameOut,
+        flags: SocketFlags,
+    ) -> Option<usize> {
+        let (_, socket) = self.socket_of(cx, fd).ok()?;
+        if !self.sockets.has_connection(socket) {
+            return None;
+        }
+        let (file, reserved, accepted) = self.try_accept(cx, fd, flags).ok()?;
+        let connection = accepted.ok()?;
+        let number = self.end_accept(cx, file, connection, reserved, name, flags);
+        Some(number.expect("there is room, and no name to be refused"))
+    }
+
     /// The file, the number set aside by an earlier attempt, and what came of this one.
     #[expect(clippy::type_complexity, reason = "used once, right above")]
     fn try_accept(
@@ -264,7 +286,7 @@ impl Machine {
         name: &mut NameOut,
         flags: SocketFlags,
     ) -> Result<usize, Errno> {
-        let file = self.socket_file(cx, connection, flags);
+        let file = self.socket_file(cx, connection, flags, 0);
         if let Some(inode) = self.files[listener].bound_to {
             self.hold_name(file, inode);
         }
@@ -322,6 +344,19 @@ impl Machine {
             Err(Stop::Error(errno)) => Flow::Done(Err(errno)),
             Err(Stop::Wait(waiting)) => self.wait_at_socket(cx, file, &waiting, InCallState::None),
         }
+    }
+
+    /// connect, if it does not wait.
+    pub(super) fn connect_directly(
+        &mut self,
+        cx: Cx,
+        fd: Fd<'_>,
+        name: RawName<'_>,
+    ) -> Option<usize> {
+        let (file, socket) = self.socket_of(cx, fd).ok()?;
+        self.try_connect(cx, file, socket, name).ok()?;
+        self.settle();
+        Some(0)
     }
 
     fn try_connect(
