@@ -33,9 +33,9 @@ impl Socket {
 }
 
 impl Sockets {
-    /// Sends `bytes` to the peer as one message buffer, or as several of a stream, the first of which
-    /// carries a file of the caller's if there is one. Returns how many were sent; then the file
-    /// has one more reference in flight.
+    /// Sends `bytes` to the peer as one message buffer, or as several of a stream, the first of
+    /// which carries a file of the caller's if there is one. Returns how many were sent; then the
+    /// file has one more reference in flight.
     #[inline(always)]
     pub(crate) fn send_shortcut(
         &mut self,
