@@ -235,9 +235,14 @@ fn what_a_program_sees<H: Host>(h: &H) {
     // Two netlink attributes, of types 2 and 1; and one of type 2 around one of type 1.
     let flat = [8u16, 2, 5, 0, 8, 1, 7, 0].map(u16::to_ne_bytes).concat();
     let nested = [12u16, 2, 8, 1, 7, 0].map(u16::to_ne_bytes).concat();
-    for (message, load, kind, found) in
-        [(&flat, 12, 1, 8), (&flat, 12, 2, 0), (&flat, 12, 3, 0), (&nested, 16, 1, 4)]
-    {
+    let longer_than_all = [40u16, 2, 8, 1, 7, 0].map(u16::to_ne_bytes).concat();
+    for (message, load, kind, found) in [
+        (&flat, 12, 1, 8),
+        (&flat, 12, 2, 0),
+        (&flat, 12, 3, 0),
+        (&nested, 16, 1, 4),
+        (&longer_than_all, 16, 1, 0),
+    ] {
         let ops = [x(kind), (0x20, 0, 0, ANCILLARY + load)];
         assert_eq!(value(h, &ops, message), Some(found), "attribute {kind} by {load}");
     }

@@ -329,6 +329,11 @@ fn within_a_message<H: Host>(h: &H) {
     }
     assert_eq!(set_int(h, b, SO_PEEK_OFF, 4), Ok(0));
     assert_eq!(recv(h, b, 9, PEEK), Ok(b"efg".to_vec()), "past an empty one");
+    let (a, b) = pair(h, STREAM);
+    assert_eq!(send(h, a, b"abcdef", 0), Ok(6));
+    assert_eq!(recv(h, b, 2, 0), Ok(b"ab".to_vec()));
+    assert_eq!(set_int(h, b, SO_PEEK_OFF, 1), Ok(0));
+    assert_eq!(recv(h, b, 2, PEEK), Ok(b"de".to_vec()), "of a buffer that is read in part");
 }
 
 fn an_empty_message_is_seen_once<H: Host>(h: &H) {

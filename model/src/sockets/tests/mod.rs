@@ -8,6 +8,7 @@ mod merging;
 mod planted;
 mod queues;
 mod resets;
+mod shortcuts;
 mod waits;
 
 use afunix::{Capabilities, Errno, RecvFlags, Segment, SegmentMut, SendFlags, SocketType};

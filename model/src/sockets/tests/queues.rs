@@ -84,3 +84,9 @@ fn what_was_read_takes_no_room_for_long() {
         assert!(room < 100, "{room} bytes of memory for one");
     }
 }
+
+#[test]
+fn a_family_is_of_its_profile() {
+    let profile = Profile { sockets_max: 4, ..Profile::linux_6_18() };
+    assert_eq!(Sockets::new(profile).profile().sockets_max, 4);
+}
