@@ -4,6 +4,7 @@
 mod accounting;
 mod broken;
 mod cycles;
+mod footprints;
 mod merging;
 mod planted;
 mod queues;

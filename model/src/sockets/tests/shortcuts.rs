@@ -38,7 +38,23 @@ fn many_buffers_of_a_stream_go_the_short_way() {
     let (one, two) = world.pair(SocketType::Stream);
     let data: Vec<u8> = (0..100_000).map(|place| (place / 3) as u8).collect();
     assert_eq!(send(&mut world, one, &data), Some(data.len()));
-    assert!(receive(&mut world, two, data.len()) == Some(data));
+    assert!(receive(&mut world, two, data.len()).as_ref() == Some(&data));
+    assert_eq!(send(&mut world, one, &data), Some(data.len()));
+    assert!(receive(&mut world, two, data.len() + 10) == Some(data), "into more room");
+}
+
+#[test]
+fn messages_with_what_comes_beside_go_the_short_way() {
+    let mut world = World::new();
+    let (to, from) = (world.socket(SocketType::Datagram), world.socket(SocketType::Datagram));
+    world.bind(to, "d");
+    world.connect(from, "d").expect("it is bound");
+    assert_eq!(send(&mut world, from, b"text"), Some(4));
+    let (mut room, mut receiving) = ([0; 9], Receiving::default());
+    let (tickets, wanted) = (&mut world.tickets, Some(&mut receiving));
+    assert_eq!(world.sockets.receive_shortcut(tickets, to, &mut room, wanted), Some(4));
+    assert_eq!(&room[..4], b"text");
+    world.check();
 }
 
 #[test]
