@@ -334,6 +334,7 @@ fn within_a_message<H: Host>(h: &H) {
     assert_eq!(recv(h, b, 2, 0), Ok(b"ab".to_vec()));
     assert_eq!(set_int(h, b, SO_PEEK_OFF, 1), Ok(0));
     assert_eq!(recv(h, b, 2, PEEK), Ok(b"de".to_vec()), "of a buffer that is read in part");
+    assert_eq!(recv(h, b, 9, PEEK), Ok(b"f".to_vec()));
 }
 
 fn an_empty_message_is_seen_once<H: Host>(h: &H) {

@@ -372,6 +372,7 @@ fn memory_and_cookies<H: Host>(h: &H) {
     }
     let cookie = |fd| getsockopt(h, fd, SO_COOKIE, 9).unwrap();
     assert_eq!(getsockopt(h, a, SO_COOKIE, 8), Ok(cookie(a)));
+    assert_ne!(getsockopt(h, a, SO_NETNS_COOKIE, 8), Ok(vec![0; 8]));
     assert_eq!(cookie(a).len(), 8);
     assert_eq!(cookie(a), cookie(a));
     assert_ne!(cookie(a), cookie(b));

@@ -30,6 +30,7 @@ fn a_lost_message_is_the_newest() {
     world.sockets.lose_newest(&mut world.tickets, to);
     world.check();
     assert_eq!(world.sockets.table[to].queue.input, 3);
+    assert!(format!("{:?}", world.sockets.table[to].queue).contains("charge: 768"));
     assert!(world.sockets.table[sender].send_memory < charged, "its memory is given back");
     assert_eq!(read(&mut world, to), ["one", ""]);
 }

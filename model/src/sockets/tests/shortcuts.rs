@@ -1,5 +1,5 @@
-//! That the short ways are gone, where they may be: what they do, `tests/model/shortcuts.rs` holds to
-//! the general way.
+//! That the short ways are gone, where they may be: what they do, `tests/model/shortcuts.rs` holds
+//! to the general way.
 
 use super::*;
 
@@ -55,6 +55,22 @@ fn messages_with_what_comes_beside_go_the_short_way() {
     assert_eq!(world.sockets.receive_shortcut(tickets, to, &mut room, wanted), Some(4));
     assert_eq!(&room[..4], b"text");
     world.check();
+    assert_eq!(send(&mut world, from, b"text"), Some(4));
+    let (tickets, wanted) = (&mut world.tickets, Some(&mut receiving));
+    let cut = world.sockets.receive_shortcut(tickets, to, &mut room[..2], wanted);
+    assert_eq!(cut, None, "that it is cut is told");
+}
+
+#[test]
+fn the_low_water_mark_is_for_what_does_not_fill_the_room() {
+    let mut world = World::new();
+    let (one, two) = world.pair(SocketType::Stream);
+    world.sockets.table[two].receive_low = 20;
+    for _ in 0..2 {
+        assert_eq!(send(&mut world, one, b"text"), Some(4));
+    }
+    assert_eq!(receive(&mut world, two, 100), None);
+    assert_eq!(receive(&mut world, two, 8), Some(b"texttext".to_vec()));
 }
 
 #[test]
