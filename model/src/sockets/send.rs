@@ -161,7 +161,13 @@ impl Sockets {
                 self.profile.stream_size(body - sending.progress, sending.sized_by)
             };
             let aimed = self.aim_buffer(caller, key, &source, size, &sending.files);
-            let (size, to) = aimed.inspect_err(|_| self.tell_freed(tickets, key))?;
+            let (size, to) = aimed.inspect_err(|error| {
+                self.tell_freed(tickets, key);
+                // SSEND 13: not for the out-of-band byte.
+                if *error == Errno::PIPE && !is_mark && sending.progress == 0 {
+                    sending.sigpipe = !out.flags.contains(SendFlags::NOSIGNAL);
+                }
+            })?;
             let files = std::mem::take(&mut sending.files);
             let push = Push { from: key, to, size, files, urgent: is_mark, is_charged: false };
             self.push(tickets, caller, push, sending, &mut source);

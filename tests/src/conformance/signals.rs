@@ -347,6 +347,20 @@ fn sigpipe_is_for_streams<H: Host>(h: &H) {
     let (a, b) = pair(h, STREAM);
     shutdown(h, b, RD).unwrap();
     assert_eq!(sigpipes(send(h, a, b"ab", OOB)), 1);
+    // A peer that was shut before it connected: its end alone knows.
+    let server = listener(h, STREAM, &hidden("s"), 4);
+    let client = socket(h, STREAM).unwrap();
+    shutdown(h, client, RD).unwrap();
+    connect(h, client, &hidden("s")).unwrap();
+    let accepted = accept(h, server, 0).unwrap();
+    assert_eq!(sigpipes(send(h, accepted, b"x", 0)), 1, "SSEND 10");
+    assert_eq!(sigpipes(send(h, accepted, b"x", 0x4000)), 0);
+    assert_eq!(sigpipes(send(h, accepted, b"ab", OOB)), 1);
+    assert_eq!(sigpipes(send(h, accepted, b"!", OOB)), 0, "not for the out-of-band byte");
+    let (a, b) = pair(h, STREAM);
+    set_int(h, b, SO_PASSRIGHTS, 0).unwrap();
+    assert_eq!(sendmsg(h, a, b"x", &rights(&[0])), Err(Errno::PERM));
+    assert_eq!(log.take(), [0; 0], "for no other error");
     let waiting = |h: &H, end: fn(&H, i32)| {
         let (a, b) = pair(h, STREAM);
         while send(h, a, &[0; 50_000], DONTWAIT).is_ok() {}
