@@ -2,6 +2,8 @@
 
 use afunix::{Call, NameOut, RecvFlags, SegmentMut};
 
+use crate::hostile::progress;
+
 /// What a call has done, which the next attempt is handed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
@@ -77,22 +79,6 @@ impl Kept {
             }
             _ => {}
         }
-    }
-}
-
-fn progress<'c>(call: &'c mut Call<'_, '_>) -> Option<&'c mut usize> {
-    match call {
-        Call::Read { progress, .. }
-        | Call::Readv { progress, .. }
-        | Call::Recvfrom { progress, .. }
-        | Call::Recvmsg { progress, .. }
-        | Call::Recvmmsg { progress, .. }
-        | Call::Write { progress, .. }
-        | Call::Writev { progress, .. }
-        | Call::Sendto { progress, .. }
-        | Call::Sendmsg { progress, .. }
-        | Call::Sendmmsg { progress, .. } => Some(progress),
-        _ => None,
     }
 }
 
