@@ -127,11 +127,6 @@ impl OpenFile {
         }
     }
 
-    #[inline]
-    pub(crate) fn is_nonblocking(&self) -> bool {
-        self.status.contains(OpenFlags::NONBLOCK)
-    }
-
     /// O_WRONLY is 1 and O_RDWR 2; 3 allows neither.
     pub(crate) fn may_read(&self) -> bool {
         self.status.bits() & 1 == 0
@@ -158,6 +153,12 @@ impl Machine {
         let file = self.files.insert(file);
         self.touch(Object::File(file), Access::Write);
         file
+    }
+
+    /// Whether O_NONBLOCK is set on a file: what a call does then hangs on it.
+    pub(crate) fn is_nonblocking(&mut self, file: FileId) -> bool {
+        self.touch(Object::File(file), Access::Read);
+        self.files[file].status.contains(OpenFlags::NONBLOCK)
     }
 
     /// close(2) of a number. What else it brings about (a release, say) is done when it returns.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use afunix::call::{OptionOut, Stat};
-use afunix::{Call, NameOut, PollFd, Readiness, RecvFlags, SegmentMut, Tid};
+use afunix::{Call, Errno, NameOut, PollFd, Readiness, RecvFlags, SegmentMut, Tid};
 use afunix_model::sockets::Part;
 use afunix_model::{Access, Effect, Object, Resume, Step};
 
@@ -41,16 +41,29 @@ fn both(rig: &mut Rig, acts: [(Tid, Act); 2]) -> [(String, Touched); 2] {
     })
 }
 
-/// All that can be seen of a machine, by its programs.
-fn seen(rig: &mut Rig, threads: &[Tid]) -> Vec<String> {
-    let mut seen = Vec::new();
+/// What one question answered. Some hundred are asked after each pair: they are put into words
+/// only where two differ.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    tid: Tid,
+    number: i32,
+    asked: &'static str,
+    /// Which option, request or path it was about.
+    which: i64,
+    answer: Result<usize, Errno>,
+    value: i64,
+    bytes: Vec<u8>,
+}
+
+/// All that can be seen of a machine, by its programs: who was woken, and what their questions
+/// answer.
+fn seen(rig: &mut Rig, threads: &[Tid]) -> (Vec<String>, Vec<Seen>) {
     let mut woken: Vec<String> = rig.effects.drain(..).map(text).collect();
     woken.sort();
-    seen.push(format!("{woken:?}"));
-    let mut asked = BTreeSet::new();
+    let (mut seen, mut asked) = (Vec::new(), BTreeSet::new());
     for tid in threads.iter().copied() {
         let Some(pid) = rig.machine.process_of(tid) else {
-            seen.push(format!("{tid} is gone"));
+            woken.push(format!("{tid} is gone"));
             continue;
         };
         if !asked.insert(pid) {
@@ -59,50 +72,59 @@ fn seen(rig: &mut Rig, threads: &[Tid]) -> Vec<String> {
         // The thread itself may wait.
         let tid = rig.machine.start_thread(pid, "looks");
         while rig.machine.next_effect().is_some() {}
-        for path in PATHS {
+        for (which, path) in PATHS.iter().enumerate() {
             let mut stat = Stat::default();
-            let result = ask(rig, tid, &mut Call::Stat { path, stat: &mut stat });
-            seen.push(format!("{tid} {path:?} {result} {} {} {}", stat.mode, stat.uid, stat.size));
+            let answer = ask(rig, tid, &mut Call::Stat { path, stat: &mut stat });
+            let bytes = [u64::from(stat.mode), u64::from(stat.uid)].map(u64::to_ne_bytes).concat();
+            let (which, value) = (which as i64, stat.size as i64);
+            seen.push(Seen { tid, number: -1, asked: "stat", which, answer, value, bytes });
         }
         for number in -1..20 {
             look(rig, tid, number, &mut seen);
         }
     }
-    seen
+    (woken, seen)
 }
 
 fn text(effect: Effect) -> String {
     format!("{effect:?}")
 }
 
-fn look(rig: &mut Rig, tid: Tid, number: i32, seen: &mut Vec<String>) {
+fn look(rig: &mut Rig, tid: Tid, number: i32, seen: &mut Vec<Seen>) {
+    let mut note = |asked, which, answer, value: i64, bytes: &[u8]| {
+        seen.push(Seen { tid, number, asked, which, answer, value, bytes: bytes.to_vec() });
+    };
     let all = Readiness::IN | Readiness::OUT | Readiness::PRI | Readiness::RDHUP;
     let mut fds = [PollFd::new(fd(number), all)];
     let zero = Some(Duration::ZERO);
-    let polled = ask(rig, tid, &mut Call::Poll { fds: &mut fds, timeout: zero, mask: None });
-    seen.push(format!("{tid} {number}: {polled} {:?}", fds[0].revents));
+    let answer = ask(rig, tid, &mut Call::Poll { fds: &mut fds, timeout: zero, mask: None });
+    note("poll", 0, answer, fds[0].revents.bits().into(), &[]);
     let (mut own, mut peer) = (NameOut::new(), NameOut::new());
-    let result = ask(rig, tid, &mut Call::Getsockname { fd: fd(number), name: &mut own });
-    seen.push(format!("{result} {own:?}"));
-    let result = ask(rig, tid, &mut Call::Getpeername { fd: fd(number), name: &mut peer });
-    seen.push(format!("{result} {peer:?}"));
+    let answer = ask(rig, tid, &mut Call::Getsockname { fd: fd(number), name: &mut own });
+    note("getsockname", 0, answer, told(&own), &own.bytes);
+    let answer = ask(rig, tid, &mut Call::Getpeername { fd: fd(number), name: &mut peer });
+    note("getpeername", 0, answer, told(&peer), &peer.bytes);
     if fds[0].revents == Readiness::NVAL {
         return;
     }
     for option in OPTIONS {
         let mut bytes = [0; 64];
         let mut value = OptionOut::new(&mut bytes);
-        let result = ask(
-            rig,
-            tid,
-            &mut Call::Getsockopt { fd: fd(number), level: 1, option, value: &mut value },
-        );
-        seen.push(format!("{option} {result} {bytes:?}"));
+        let mut call = Call::Getsockopt { fd: fd(number), level: 1, option, value: &mut value };
+        let answer = ask(rig, tid, &mut call);
+        note("getsockopt", option.into(), answer, 0, &bytes);
     }
     for request in [0x541B, 0x5411, 0x8905] {
         let mut value = 0;
-        let result = ask(rig, tid, &mut Call::Ioctl { fd: fd(number), request, value: &mut value });
-        seen.push(format!("{result} {value}"));
+        let mut call = Call::Ioctl { fd: fd(number), request, value: &mut value };
+        let answer = ask(rig, tid, &mut call);
+        note(
+            "ioctl",
+            i64::try_from(request).expect("a request is short"),
+            answer,
+            value.into(),
+            &[],
+        );
     }
     for _ in 0..20 {
         let (mut bytes, mut name) = ([0; 64], NameOut::new());
@@ -113,21 +135,25 @@ fn look(rig: &mut Rig, tid: Tid, number: i32, seen: &mut Vec<String>) {
             name: &mut name,
             progress: 0,
         };
-        let result = ask(rig, tid, &mut call);
-        let is_over = !result.starts_with("Ok") || result == "Ok(0)";
-        seen.push(format!("{result} {name:?} {bytes:?}"));
-        if is_over {
+        let answer = ask(rig, tid, &mut call);
+        note("recvfrom", 0, answer, told(&name), &[&bytes[..], &name.bytes].concat());
+        if matches!(answer, Err(_) | Ok(0)) {
             return;
         }
     }
 }
 
+/// The length that a call reported for a name; -1 if it reported none.
+fn told(name: &NameOut) -> i64 {
+    name.reported.map_or(-1, i64::from)
+}
+
 /// A call that does not wait.
-fn ask(rig: &mut Rig, tid: Tid, call: &mut Call<'_, '_>) -> String {
+fn ask(rig: &mut Rig, tid: Tid, call: &mut Call<'_, '_>) -> Result<usize, Errno> {
     let step = rig.machine.step(rig.now, tid, call, Resume::First);
     while rig.machine.next_effect().is_some() {}
     match step {
-        Step::Done(result) => format!("{result:?}"),
+        Step::Done(result) => result,
         step @ (Step::Restart | Step::Blocked { .. }) => panic!("{}: {step:?}", call.name()),
     }
 }
@@ -199,15 +225,18 @@ fn commute(world: &World, [one, other]: [Act; 2], (seed, pair): (u64, u64)) -> b
     if conflict(&a.1, &b.1) || conflict(&c.1, &d.1) {
         return false;
     }
-    let what = format!(
-        "seed {seed}, pair {pair}: {first} {one:?} {:?} and {second} {other:?} {:?}; the other \
+    let what = || {
+        format!(
+            "seed {seed}, pair {pair}: {first} {one:?} {:?} and {second} {other:?} {:?}; the other \
          way round {:?} and {:?}",
-        a.1, b.1, c.1, d.1
-    );
-    assert_eq!((&a.0, &b.0), (&c.0, &d.0), "answers of {what}");
+            a.1, b.1, c.1, d.1
+        )
+    };
+    assert_eq!((&a.0, &b.0), (&c.0, &d.0), "answers of {}", what());
     let (here, there) = (seen(&mut here, &free), seen(&mut there, &free));
-    let differs = here.iter().zip(&there).find(|(here, there)| here != there);
-    assert_eq!(differs, None, "after {what}");
+    assert_eq!(here.0, there.0, "woken after {}", what());
+    let differs = here.1.iter().zip(&there.1).find(|(here, there)| here != there);
+    assert_eq!(differs, None, "after {}", what());
     true
 }
 

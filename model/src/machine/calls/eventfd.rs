@@ -65,7 +65,7 @@ impl Machine {
             return Flow::Done(Err(Errno::INVAL));
         }
         self.touch(Object::Eventfd(key), Access::Write);
-        let nonblocking = self.files[file].is_nonblocking();
+        let nonblocking = self.is_nonblocking(file);
         let eventfd = &mut self.eventfds[key];
         if eventfd.count == 0 {
             return match cx.why {
@@ -135,7 +135,7 @@ impl Machine {
             return Err(Errno::INVAL);
         }
         self.touch(Object::Eventfd(key), Access::Write);
-        let nonblocking = self.files[file].is_nonblocking();
+        let nonblocking = self.is_nonblocking(file);
         let eventfd = &mut self.eventfds[key];
         // The largest count of all is the kernel's own.
         if u64::MAX - eventfd.count <= added {

@@ -117,7 +117,7 @@ impl Machine {
             data: message.data,
             to,
             flags: message.flags,
-            nonblocking: cx.why == Why::First && self.files[file].is_nonblocking(),
+            nonblocking: cx.why == Why::First && self.is_nonblocking(file),
         };
         let caller = caller(&self.processes, cx);
         let tickets = &mut self.tickets;
@@ -187,7 +187,7 @@ impl Machine {
             InCallState::Receive(receiving) => *receiving,
             _ => Receiving::default(),
         };
-        let nonblocking = cx.why == Why::First && self.files[file].is_nonblocking();
+        let nonblocking = cx.why == Why::First && self.is_nonblocking(file);
         let want_name = receipt.name.as_ref().is_some_and(|name| name.want != NameWant::Nothing);
         let mut incoming = Incoming { data, flags: receipt.flags, nonblocking, want_name };
         let tickets = &mut self.tickets;

@@ -248,7 +248,7 @@ impl Machine {
             Err(errno) => return Flow::Done(Err(errno)),
         };
         self.touch(Object::Pipe(key), Access::Write);
-        let nonblocking = self.files[file].is_nonblocking();
+        let nonblocking = self.is_nonblocking(file);
         let pipe = &mut self.pipes[key];
         let (result, made_room) = pipe.take(data, left);
         if result == Ok(0) && pipe.writers > 0 {
@@ -318,7 +318,8 @@ impl Machine {
         (data, len): (&[Segment<'_>], usize),
         done: &mut usize,
     ) -> Option<Result<(), Errno>> {
-        let status = self.files[file].status;
+        let nonblocking = self.is_nonblocking(file);
+        let is_packet = self.files[file].status.bits() & DIRECT != 0;
         let pipe = &mut self.pipes[key];
         if cx.why == Why::First && pipe.readers > 0 {
             match pipe.merge(data, len) {
@@ -332,7 +333,7 @@ impl Machine {
             }
             if pipe.is_full() {
                 return match cx.why {
-                    _ if status.contains(OpenFlags::NONBLOCK) => Some(Err(Errno::AGAIN)),
+                    _ if nonblocking => Some(Err(Errno::AGAIN)),
                     Why::Interrupted => Some(Err(Errno::INTR)),
                     _ => None,
                 };
@@ -341,7 +342,6 @@ impl Machine {
                 return Some(Err(Errno::FAULT));
             };
             *done += bytes.len();
-            let is_packet = status.bits() & DIRECT != 0;
             pipe.slots.push_back(Slot { bytes, read: 0, is_packet });
         }
         Some(Ok(()))

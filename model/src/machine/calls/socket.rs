@@ -272,7 +272,7 @@ impl Machine {
             self.room(cx, 1)?;
         }
         let Kind::Socket(socket) = self.files[file].kind else { return Err(Errno::NOTSOCK) };
-        let nonblocking = cx.why == Why::First && self.files[file].is_nonblocking();
+        let nonblocking = cx.why == Why::First && self.is_nonblocking(file);
         let accepted = self.sockets.accept(&mut self.tickets, socket, nonblocking, cause(cx));
         Ok((file, reserved, accepted))
     }
@@ -374,7 +374,7 @@ impl Machine {
         }
         let name = names::parse_name(address)?;
         let to: Destination<'_> = self.destination(cx, name);
-        let nonblocking = cx.why == Why::First && self.files[file].is_nonblocking();
+        let nonblocking = cx.why == Why::First && self.is_nonblocking(file);
         let caller = caller(&self.processes, cx);
         let tickets = &mut self.tickets;
         self.sockets.connect(tickets, &caller, socket, &to, nonblocking, cause(cx))
