@@ -390,6 +390,10 @@ impl Sim {
     pub(crate) fn crash_before_visible_call(&self) {
         self.act(World::draw_crash);
     }
+
+    pub(crate) fn hunts(&self, pid: Pid) {
+        self.act(|world| world.hunts(pid));
+    }
 }
 
 impl Sim {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use afunix::fault::{Attempt, Verdict};
-use afunix::{Child, Exit, Host, ProcessSpec, Thread};
+use afunix::{Backend, Call, Child, Exit, Host, Pid, ProcessSpec, Signal, Thread};
 
 use crate::checks::Check;
 use crate::explain;
@@ -65,6 +65,12 @@ pub enum Crash {
     /// Which one is drawn per run, each of the first `2^k` with the same chance, for a `k` that is
     /// drawn too; so few runs try all early ones.
     BeforeVisibleCall,
+    /// Once, before each of its calls in turn, by an exhaustive plan: the kill is a step of
+    /// "kills NAME", a thread of the test, and comes in every order with the calls of all that
+    /// differs. What is the same but for the order of steps that touch nothing in common is met
+    /// once, and so is a death after its end. Needs no fault profile. Under a plan that draws,
+    /// this is [`Crash::BeforeVisibleCall`].
+    BeforeEachVisibleCall,
 }
 
 /// A declared process.
@@ -81,6 +87,8 @@ pub struct Test {
     sim: Sim,
     declared: RefCell<Vec<Declared>>,
     running: RefCell<Vec<Running>>,
+    /// Whether runs are those of an exhaustive plan.
+    is_search: bool,
 }
 
 /// A process that was started, or the thread that starts it again and again.
@@ -177,26 +185,35 @@ impl Test {
 
     fn start_one(&self, declared: Declared) -> Option<Running> {
         let Declared { name, body, crash, restart_after, is_daemon } = declared;
+        let is_hunted = self.is_search && crash == Some(Crash::BeforeEachVisibleCall);
         let run = move |sim: &Sim| {
             match crash {
                 Some(Crash::Anywhere) => sim.may_crash(true),
-                Some(Crash::BeforeVisibleCall) => sim.crash_before_visible_call(),
-                None => {}
+                Some(_) if !is_hunted => sim.crash_before_visible_call(),
+                Some(_) | None => {}
             }
             body(sim)
         };
         let Some(after) = restart_after else {
             let child = self.sim.process(ProcessSpec::new(&name), run);
             let child = child.expect("a process without descriptors can be started");
+            if is_hunted {
+                hunt(&self.sim, &name, child.pid());
+            }
             return (!is_daemon).then(|| Running::Once { name, child, may_die: crash.is_some() });
         };
         let sim = self.sim;
         let (run, again) = (Arc::new(run), name.clone());
         let supervisor = self.sim.spawn(&format!("restarts {name}"), move || {
+            let mut is_hunted = is_hunted;
             loop {
                 let run = Arc::clone(&run);
                 let child = sim.process(ProcessSpec::new(&again), move |sim| run(sim));
-                match ended(&again, child.map_err(|errno| errno.to_string())?, true)? {
+                let child = child.map_err(|errno| errno.to_string())?;
+                if std::mem::take(&mut is_hunted) {
+                    hunt(&sim, &again, child.pid());
+                }
+                match ended(&again, child, true)? {
                     Exit::Status(_) => return Ok(()),
                     Exit::Signal(_) => sim.sleep(after),
                 }
@@ -217,6 +234,16 @@ impl Test {
         }
         Ok(())
     }
+}
+
+/// Starts the thread that kills a process, sooner or later.
+fn hunt(sim: &Sim, name: &str, pid: Pid) {
+    let hunter = *sim;
+    hunter.hunts(pid);
+    // Nobody joins it: it can always make its one step, or the run is over without it.
+    drop(sim.spawn(&format!("kills {name}"), move || {
+        let _ = hunter.call(&mut Call::Kill { pid, signal: Signal::Kill as i32 });
+    }));
 }
 
 fn ended(name: &str, child: Child<Sim>, may_die: bool) -> Result<Exit, String> {
@@ -273,10 +300,12 @@ impl Default for Settings {
 }
 
 /// The application of a test function.
-fn application(body: fn(&Test)) -> App {
+fn application(plan: Plan, body: fn(&Test)) -> App {
+    let is_search = matches!(plan, Plan::Exhaustive { .. } | Plan::Bounded { .. });
     app(move |sim| {
         sim.check_all();
-        let test = Test { sim: *sim, declared: RefCell::default(), running: RefCell::default() };
+        let (declared, running) = Default::default();
+        let test = Test { sim: *sim, declared, running, is_search };
         body(&test);
         test.start();
         let waited = test.wait();
@@ -291,7 +320,7 @@ fn application(body: fn(&Test)) -> App {
 /// With all that is known, if a run fails, if a `sometimes` is never met, or if an override in the
 /// environment cannot be understood.
 pub fn run_test(name: &str, settings: Settings, body: fn(&Test)) {
-    let app = application(body);
+    let app = application(settings.plan, body);
     let run = RunOptions { faults: settings.faults, ..RunOptions::default() };
     if let Some(path) = std::env::var_os("AFUNIX_REPLAY") {
         let tape = Tape::load(Path::new(&path));

@@ -67,6 +67,39 @@ fn a_killed_server_is_started_again(sim: &Test) {
     sim.allow(Check::StalePath);
 }
 
+/// A daemon that says that it is up: it makes its socket, is asked once and goes. What an earlier
+/// one of it left there it removes, or does not.
+fn come_up(sim: &Sim, removes: bool) -> std::io::Result<()> {
+    if removes {
+        let _ = fs::remove_file(sim, "/tmp/echo");
+    }
+    let listener = UnixListener::bind(sim, &path())?;
+    drop(listener);
+    fs::remove_file(sim, "/tmp/echo")
+}
+
+/// Every moment at which the daemon may be killed, and what comes after it.
+#[afunix_sim::test(faults = Faults::None, plan = Plan::Exhaustive { strict: false })]
+fn a_daemon_comes_up_again_wherever_it_was_killed(sim: &Test) {
+    let daemon = sim.process("daemon", |sim| come_up(sim, true));
+    daemon.crash(Crash::BeforeEachVisibleCall).restart_after(Duration::from_millis(5));
+    for started in [1, 2] {
+        sim.sometimes(&format!("started {started} times"), move |now| {
+            now.started("daemon") == started && now.crashes() == started as u64 - 1
+        });
+    }
+}
+
+/// The same daemon, but what is left there stops it: one moment of them all shows it.
+#[test]
+fn the_one_moment_at_which_a_kill_harms_is_found() {
+    let text = failure_with(exhaustive(), |sim| {
+        let daemon = sim.process("daemon", |sim| come_up(sim, false));
+        daemon.crash(Crash::BeforeEachVisibleCall).restart_after(Duration::from_millis(5));
+    });
+    says(&text, &["daemon: EADDRINUSE", "kills daemon: kill(3, 9)", "daemon: listen(3, 128)"]);
+}
+
 #[afunix_sim::test(runs = 20)]
 fn a_rule_holds_until_it_is_lifted(sim: &Test) {
     sim.process("server", |sim| serve(sim, 1));
@@ -114,10 +147,20 @@ fn what_eventually_holds_is_given_a_fair_end(sim: &Test) {
     sim.eventually("made", |now| now.started("makes") == 1 && now.alive("makes") == 0);
 }
 
+fn exhaustive() -> Settings {
+    let plan = Plan::Exhaustive { strict: false };
+    Settings { faults: Faults::None, plan, ..Settings::default() }
+}
+
 /// What a campaign of this function says when it fails.
 #[track_caller]
 fn failure(runs: u64, body: fn(&Test)) -> String {
-    let settings = Settings { runs, ..Settings::default() };
+    failure_with(Settings { runs, ..Settings::default() }, body)
+}
+
+/// The same, of a campaign of this kind.
+#[track_caller]
+fn failure_with(settings: Settings, body: fn(&Test)) -> String {
     let name = format!("testing::line-{}", std::panic::Location::caller().line());
     let panic = catch_unwind(AssertUnwindSafe(|| run_test(&name, settings, body)));
     let payload = panic.expect_err("the campaign passes");

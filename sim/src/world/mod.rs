@@ -140,6 +140,8 @@ pub(crate) struct Process {
     exposed: u64,
     /// It is killed before this one of its visible calls, counted down.
     crash_before: Option<u64>,
+    /// A thread of the test kills it: that is a crash.
+    is_hunted: bool,
     /// Descriptors that it was started with and has not taken over.
     pub(crate) inherited: Vec<i32>,
     threads: Vec<u32>,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use afunix::trace::EventKind;
-use afunix::{Errno, Exit, Pid, Tid};
+use afunix::{Errno, Exit, Pid, Signal, Tid};
 use afunix_model::{Resume, Spawn};
 
 use super::{Body, End, NOBODY, Process, State, Thread, World};
-use crate::counts::mix;
+use crate::counts::{mix, name_key};
 
 /// What a thread left behind.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ impl World {
             may_crash: false,
             exposed: 0,
             crash_before: None,
+            is_hunted: false,
             inherited,
             threads: Vec::new(),
             handlers: BTreeMap::new(),
@@ -222,11 +223,30 @@ impl World {
         self.drain();
     }
 
+    /// A thread of the test is to kill a process.
+    pub(crate) fn hunts(&mut self, pid: Pid) {
+        if let Some(process) = self.process(pid) {
+            process.is_hunted = true;
+        }
+    }
+
+    /// A process was killed by the thread that was to: a crash before its next step.
+    fn caught(&mut self, pid: Pid) {
+        let Some(process) = self.process(pid) else { return };
+        let (name, slots) = (name_key(&process.name), process.threads.clone());
+        let steps = slots.iter().map(|slot| self.threads[*slot as usize].steps).sum();
+        self.crash_points.insert((name, 0, steps));
+        self.counts.faults.crashes += 1;
+    }
+
     /// The machine ended a process: its threads do not run on.
     pub(super) fn bury(&mut self, pid: Pid, how: Exit) {
         let running = self.running;
         let Some(process) = self.process(pid) else { return };
         process.alive = false;
+        if process.is_hunted && how == Exit::Signal(Signal::Kill as i32) {
+            self.caught(pid);
+        }
         if self.searching {
             self.search_kills(pid);
         }
