@@ -118,13 +118,7 @@ fn look(rig: &mut Rig, tid: Tid, number: i32, seen: &mut Vec<Seen>) {
         let mut value = 0;
         let mut call = Call::Ioctl { fd: fd(number), request, value: &mut value };
         let answer = ask(rig, tid, &mut call);
-        note(
-            "ioctl",
-            i64::try_from(request).expect("a request is short"),
-            answer,
-            value.into(),
-            &[],
-        );
+        note("ioctl", i64::from(request), answer, value.into(), &[]);
     }
     for _ in 0..20 {
         let (mut bytes, mut name) = ([0; 64], NameOut::new());
