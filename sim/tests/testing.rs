@@ -97,7 +97,14 @@ fn the_one_moment_at_which_a_kill_harms_is_found() {
         let daemon = sim.process("daemon", |sim| come_up(sim, false));
         daemon.crash(Crash::BeforeEachVisibleCall).restart_after(Duration::from_millis(5));
     });
-    says(&text, &["daemon: EADDRINUSE", "kills daemon: kill(3, 9)", "daemon: listen(3, 128)"]);
+    says(
+        &text,
+        &[
+            "bind(3, \"/tmp/echo\") = -1 EADDRINUSE",
+            "kills daemon: kill(3, 9)",
+            "daemon: listen(3, 128)",
+        ],
+    );
 }
 
 #[afunix_sim::test(runs = 20)]

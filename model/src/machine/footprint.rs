@@ -14,6 +14,9 @@ use crate::wait::EpollKey;
 pub enum Object {
     /// A process's own state: children, signals, whether it lives.
     Process(Pid),
+    /// Which children a process has. Making one and waiting for a certain one only read it, since
+    /// they commute; waiting for any writes it.
+    Children(Pid),
     /// What the calls of a process are judged by: ids, umask, limits, root, working directory and
     /// namespaces. Each step reads those of its process.
     Settings(Pid),
@@ -98,9 +101,10 @@ impl Machine {
     /// Whether the machine has what this is a part of; of what is shared by all, `false`.
     pub fn has(&self, object: &Object) -> bool {
         match *object {
-            Object::Process(pid) | Object::Settings(pid) | Object::Numbers(pid) => {
-                self.processes.get(pid.0).is_some()
-            }
+            Object::Process(pid)
+            | Object::Children(pid)
+            | Object::Settings(pid)
+            | Object::Numbers(pid) => self.processes.get(pid.0).is_some(),
             Object::Thread(tid) => self.threads.get(tid.0).is_some(),
             Object::Descriptor(pid, number) => self.file_at(pid, number).is_some(),
             Object::File(file) | Object::References(file) => self.files.contains_key(file),

@@ -198,6 +198,7 @@ impl Machine {
         self.tree.join_namespace(process.mounts);
         if let Some(parent) = process.parent {
             self.touch(Object::Settings(parent), Access::Read);
+            self.touch(Object::Children(parent), Access::Read);
             if let Some(parent) = self.processes.get_mut(parent.0) {
                 parent.children.insert(pid);
             }

@@ -403,3 +403,19 @@ fn accept_looks_for_room_before_it_looks_at_the_socket() {
     assert_eq!(rig.accept(MAIN, 0), Err(Errno::MFILE));
     assert_eq!(rig.accept(MAIN, 9), Err(Errno::BADF));
 }
+
+#[test]
+fn a_snapshot_tells_what_siocinq_does() {
+    let mut rig = Rig::new();
+    let [stream, _] = rig.pair(MAIN, SOCK_STREAM).map(|number| {
+        rig.write(MAIN, number, b"12345").unwrap();
+        number
+    });
+    let [_, records] = rig.pair(MAIN, SOCK_DGRAM);
+    for record in [&b"123"[..], b"4567"] {
+        rig.write(MAIN, records - 1, record).unwrap();
+    }
+    let inputs: Vec<u64> =
+        rig.machine.snapshot(rig.now).sockets.iter().map(|it| it.input).collect();
+    assert_eq!(inputs, [5, 5, 0, 3], "of datagrams the first, of {stream} all");
+}

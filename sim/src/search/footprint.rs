@@ -214,6 +214,7 @@ impl Names {
         let process = |pid| Made::Process(pid);
         Some(match object {
             Object::Process(pid) => self.part(0, process(pid), &object, first),
+            Object::Children(pid) => self.part(28, process(pid), &Object::Process(pid), first),
             Object::Settings(pid) => self.part(25, process(pid), &object, first),
             Object::Thread(tid) => self.part(1, Made::Thread(tid), &object, first),
             Object::Numbers(_) if !self.strict => return None,

@@ -12,6 +12,7 @@ pub(super) fn cases<H: Host>() -> Vec<Case<H>> {
     table![
         "POLL 2" room_at_a_one_way_peer,
         "POLL 2" room_at_a_peer_that_was_left,
+        "POLL 2" who_leaves_takes_only_itself,
         "POLL 3" an_edge_for_each_buffer,
         "POLL 3" an_edge_for_each_buffer_freed,
         "POLL 3" an_edge_for_each_shutdown,
@@ -108,6 +109,18 @@ fn room_at_a_peer_that_was_left<H: Host>(h: &H) {
     close(h, receiver).unwrap();
     assert_eq!(reported(h, ep), [(1, E::OUT)]);
     assert_eq!(send(h, sender, b"x", DONTWAIT), Err(Errno::CONNREFUSED));
+}
+
+fn who_leaves_takes_only_itself<H: Host>(h: &H) {
+    let (receiver, stays) = full_receiver(h);
+    let leaves = connected(h, DGRAM, &path("receiver")).unwrap();
+    bound(h, DGRAM, &path("other"));
+    let [stayed, left] = [stays, leaves].map(|fd| edges(h, fd, E::OUT));
+    assert_eq!(connect(h, leaves, &path("other")), Ok(0));
+    assert_eq!(reported(h, left), [(1, E::OUT)]);
+    recv(h, receiver, 1, 0).unwrap();
+    assert_eq!(reported(h, stayed), [(1, E::OUT)], "it waited for this room");
+    assert_eq!(reported(h, left), NOTHING, "it does not send there");
 }
 
 fn an_edge_for_each_buffer<H: Host>(h: &H) {

@@ -133,6 +133,7 @@ impl Machine {
         if let Some(file) = self.own_file(cx, path) {
             // CREATE 7: a socket cannot be opened so.
             let inode = self.files[file?].kind.inode().ok_or(Errno::NXIO)?;
+            let inode = self.tree.read(inode);
             if flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
                 return Err(Errno::EXIST);
             }
@@ -181,6 +182,7 @@ impl Machine {
                 _ => break inode,
             }
         };
+        let inode = self.tree.read(inode);
         if exclusive {
             return Err(Errno::EXIST);
         }

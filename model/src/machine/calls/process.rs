@@ -38,13 +38,20 @@ impl Machine {
 
     /// waitpid(2): of one child, or with -1 or 0 of the first to have ended.
     pub(super) fn waitpid(&mut self, cx: Cx, pid: Pid, status: &mut Option<Exit>) -> Flow {
+        let is_over = |child: &Pid| self.processes.get(child.0).is_some_and(|c| c.ended.is_some());
         let children = &self.process(cx).children;
         let mut mine = children.iter().copied().filter(|child| pid.0 <= 0 || *child == pid);
-        if pid.0 < -1 || mine.clone().next().is_none() {
+        let is_none = pid.0 < -1 || mine.clone().next().is_none();
+        let over = mine.find(is_over);
+        let access = if pid.0 > 0 { Access::Read } else { Access::Write };
+        self.touch(Object::Children(cx.pid), access);
+        if pid.0 > 0 {
+            self.touch(Object::Process(pid), Access::Read);
+        }
+        if is_none {
             return Flow::Done(Err(Errno::CHILD));
         }
-        let is_over = |child: &Pid| self.processes.get(child.0).is_some_and(|c| c.ended.is_some());
-        if let Some(child) = mine.find(is_over) {
+        if let Some(child) = over {
             self.touch(Object::Process(child), Access::Write);
             self.process_mut(cx).children.remove(&child);
             *status = self.reap(child).and_then(|process| process.ended);

@@ -122,7 +122,7 @@ impl Tree {
         if self[dir].is_dead_directory() {
             return Err(Errno::NOENT);
         }
-        match self.entry(dir, &name)? {
+        match self.look_up(dir, &name)? {
             Some(_) => Err(Errno::EXIST),
             None if trailing && !for_directory => Err(Errno::NOENT),
             None => self.may_change(dir).map(|()| (dir, name)),
@@ -205,7 +205,7 @@ impl Tree {
         let (dir, last) = self.resolve_parent(walker, path)?;
         let Last::Name { name, trailing } = last else { return Err(Errno::ISDIR) };
         self.may_change(dir)?;
-        let inode = self.entry(dir, &name)?.ok_or(Errno::NOENT)?;
+        let inode = self.look_up(dir, &name)?.ok_or(Errno::NOENT)?;
         if trailing {
             return Err(if self[inode].is_directory() { Errno::ISDIR } else { Errno::NOTDIR });
         }
@@ -225,7 +225,7 @@ impl Tree {
             Last::Root => return Err(Errno::BUSY),
         };
         self.may_change(dir)?;
-        let inode = self.entry(dir, &name)?.ok_or(Errno::NOENT)?;
+        let inode = self.look_up(dir, &name)?.ok_or(Errno::NOENT)?;
         self.may_delete(walker, dir, inode, true)?;
         walker.may_touch_paths()?;
         if self.is_covered(walker, inode) {

@@ -25,11 +25,11 @@ impl Tree {
             return Err(Errno::BUSY);
         };
         self.may_change(from)?;
-        let source = self.entry(from, &old)?.ok_or(Errno::NOENT)?;
+        let source = self.look_up(from, &old)?.ok_or(Errno::NOENT)?;
         if self[to].is_dead_directory() {
             return Err(Errno::NOENT);
         }
-        let target = self.entry(to, &new)?;
+        let target = self.look_up(to, &new)?;
         let is_directory = self[source].is_directory();
         if !is_directory && (old_slash || new_slash) {
             return Err(Errno::NOTDIR);

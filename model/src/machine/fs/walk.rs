@@ -128,6 +128,13 @@ impl Tree {
         Ok(self.entries(dir)?.get(name).copied())
     }
 
+    /// [`Tree::entry`], with the inode that was found noted for the footprint: its owner and mode
+    /// decide about what is done to it.
+    pub(crate) fn look_up(&mut self, dir: InodeId, name: &[u8]) -> Result<Option<InodeId>, Errno> {
+        let found = self.entry(dir, name)?;
+        Ok(found.map(|inode| self.read(inode)))
+    }
+
     /// The inode of a path. A symbolic link at its end is followed if `follow`, or if slashes come
     /// behind it.
     pub(crate) fn resolve(
@@ -181,7 +188,8 @@ impl Tree {
         last
     }
 
-    fn read(&mut self, inode: InodeId) -> InodeId {
+    /// Notes an inode for the footprint: what it is, and its owner and mode.
+    pub(crate) fn read(&mut self, inode: InodeId) -> InodeId {
         self.touched.push((Object::Inode(inode), Access::Read));
         inode
     }

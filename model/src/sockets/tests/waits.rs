@@ -48,6 +48,28 @@ fn ssend_13_a_waiting_writer_gets_the_reset_without_sigpipe() {
     assert!(!sending.sigpipe);
 }
 
+/// The time of a wait begins anew where something was sent since the last one, and only there.
+#[test]
+fn ssend_14_each_buffer_waits_for_a_time_of_its_own() {
+    let mut world = World::new();
+    let (one, two) = world.pair(SocketType::Stream);
+    let (data, mut sending) = (vec![0; 1 << 20], Sending::default());
+    let mut waits_anew = |world: &mut World, cause| match world.try_send(
+        one,
+        &data,
+        SendFlags::empty(),
+        &mut sending,
+        cause,
+    ) {
+        Err(Stop::Wait(waiting)) => waiting.anew,
+        other => panic!("there is not so much room: {other:?}"),
+    };
+    assert!(waits_anew(&mut world, Cause::Run));
+    assert!(!waits_anew(&mut world, Cause::Run), "nothing was sent meanwhile");
+    world.receive(two, 1 << 20).expect("there is data");
+    assert!(waits_anew(&mut world, Cause::Run));
+}
+
 #[test]
 fn ssend_14_time_over_or_a_signal_give_the_partial_count() {
     for cause in [Cause::TimedOut, Cause::Interrupted] {
