@@ -69,19 +69,20 @@ fn plan(args: &ExploreArgs) -> Plan {
 }
 
 fn search(args: &ExploreArgs, scenario: &Scenario) -> Result<Campaign, Problem> {
+    let faults = match args.faults {
+        None if args.strategy == Strategy::Exhaustive => afunix_sim::Faults::None,
+        Some(Faults::None) => afunix_sim::Faults::None,
+        Some(Faults::Io) => afunix_sim::Faults::Io,
+        Some(Faults::Crash) => afunix_sim::Faults::Crash,
+        Some(Faults::All) => afunix_sim::Faults::All,
+        Some(Faults::Posix) => afunix_sim::Faults::Posix,
+        None | Some(Faults::Portfolio) => afunix_sim::Faults::Portfolio,
+    };
     let run = RunOptions {
-        faults: match args.faults {
-            None if args.strategy == Strategy::Exhaustive => afunix_sim::Faults::None,
-            Some(Faults::None) => afunix_sim::Faults::None,
-            Some(Faults::Io) => afunix_sim::Faults::Io,
-            Some(Faults::Crash) => afunix_sim::Faults::Crash,
-            Some(Faults::All) => afunix_sim::Faults::All,
-            Some(Faults::Posix) => afunix_sim::Faults::Posix,
-            None | Some(Faults::Portfolio) => afunix_sim::Faults::Portfolio,
-        },
+        faults,
         os_threads: args.threads == SimThreads::Os,
         checks: Check::ALL.into_iter().filter(|check| !args.allow.contains(check)).collect(),
-        machine: Some(machine(&args.args)?),
+        machine: machine(&args.args, faults)?,
         ..RunOptions::default()
     };
     let whole = match (args.time, args.runs) {
@@ -157,7 +158,7 @@ fn write_all(
 pub(crate) fn passing(scenario: &Scenario, args: &[String]) -> Result<Option<Report>, Problem> {
     let options = RunOptions {
         faults: afunix_sim::Faults::None,
-        machine: Some(machine(args)?),
+        machine: machine(args, afunix_sim::Faults::None)?,
         ..RunOptions::default()
     };
     let app = application(scenario, args);

@@ -1,5 +1,6 @@
 //! `afunix replay`, and one simulated run for `afunix play`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use afunix::Exit;
@@ -30,7 +31,7 @@ pub(crate) fn run(args: &ReplayArgs, scenarios: &[Scenario]) -> Result<bool, Pro
     let given = if args.args.is_empty() { &tape.args } else { &args.args };
     let options = RunOptions {
         os_threads: args.threads == SimThreads::Os,
-        machine: Some(machine(&args.args)?),
+        machine: machine(&args.args, tape.faults)?,
         ..RunOptions::default()
     };
     let report = afunix_sim::replay(&application(scenario, given), &options, &tape, args.until);
@@ -85,7 +86,7 @@ fn aligned(
 pub(crate) fn play(scenario: &Scenario, args: &PlayArgs) -> Result<bool, Problem> {
     let options = RunOptions {
         faults: Faults::None,
-        machine: Some(machine(&args.args)?),
+        machine: machine(&args.args, Faults::None)?,
         most_steps: u64::MAX,
         ..RunOptions::default()
     };
@@ -111,9 +112,13 @@ pub(crate) fn application(scenario: &Scenario, args: &[String]) -> App {
     app(move |host| main(host, &args))
 }
 
-/// The machine that a run begins with: the directories that the arguments name are loaded.
-pub(crate) fn machine(args: &[String]) -> Result<Arc<Machine>, Problem> {
-    let mut machine = Machine::new(Profile::default());
+/// The machine that a run begins with, if the arguments name directories: they are loaded.
+pub(crate) fn machine(args: &[String], faults: Faults) -> Result<Option<Arc<Machine>>, Problem> {
+    if !args.iter().any(|arg| Path::new(arg).is_dir()) {
+        return Ok(None);
+    }
+    let profile = if faults == Faults::Posix { Profile::posix() } else { Profile::default() };
+    let mut machine = Machine::new(profile);
     load_arguments(&mut machine, args)?;
-    Ok(Arc::new(machine))
+    Ok(Some(Arc::new(machine)))
 }

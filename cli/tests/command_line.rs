@@ -198,6 +198,22 @@ fn jobs_do_not_change_what_is_found() {
     assert_eq!(explore("1"), explore("2"));
 }
 
+/// The machine is one of POSIX, too: what Linux has beyond it is refused, and so in the replay.
+#[test]
+fn a_posix_system_refuses_what_linux_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = ["explore", "wrong-credentials-fixed", "--runs", "10", "--out", "found"];
+    let output = afunix(&[&scenario[..], &["--faults", "none"]].concat(), directory.path());
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    let output = afunix(&[&scenario[..], &["--faults", "posix"]].concat(), directory.path());
+    assert_eq!(code(&output), 1, "{}", out(&output));
+    assert!(out(&output).contains("ENOPROTOOPT"), "{}", out(&output));
+    let tape = "found/wrong-credentials-fixed-0.tape";
+    let replayed = afunix(&["replay", tape], directory.path());
+    assert_eq!(code(&replayed), 1, "{}", out(&replayed));
+    assert!(out(&replayed).contains("ENOPROTOOPT"), "{}", out(&replayed));
+}
+
 #[test]
 fn a_small_program_is_proved() {
     let directory = tempfile::tempdir().unwrap();
