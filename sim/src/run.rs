@@ -1,5 +1,6 @@
 //! The run loop: resumes the thread that was chosen, until the run has an end.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,8 +36,10 @@ pub enum Choices {
     Strategy(Box<dyn Strategy>),
 }
 
-/// Numbers runs, so that a handle knows its own.
+/// Numbers runs, so that a handle knows its own: each runner takes so many numbers at once, since
+/// what several OS threads count in costs each of them.
 static RUNS: AtomicU64 = AtomicU64::new(1);
+const RUNS_AT_ONCE: u64 = 1 << 16;
 
 /// Makes runs, one after the other, and keeps their memory.
 pub(crate) struct Runner {
@@ -44,6 +47,8 @@ pub(crate) struct Runner {
     world: Option<Box<World>>,
     threads: Vec<Option<Coroutine>>,
     os_threads: bool,
+    /// Numbers for its next runs.
+    numbers: Range<u64>,
 }
 
 /// What is to be done next.
@@ -60,7 +65,8 @@ impl Runner {
     pub(crate) fn new(options: Arc<RunOptions>) -> Runner {
         panics::install_hook();
         let os_threads = options.os_threads;
-        Runner { world: Some(World::new(options)), threads: Vec::new(), os_threads }
+        let world = Some(World::new(options));
+        Runner { world, threads: Vec::new(), os_threads, numbers: 0..0 }
     }
 
     /// Makes a run. What it counted can be read from [`Runner::world`] until the next one.
@@ -81,7 +87,7 @@ impl Runner {
     ) -> (Outcome, R) {
         assert!(!coroutine::is_inside(), "a simulation cannot be run inside a simulation");
         let mut world = self.world.take().expect("the last run came to its end");
-        let run = RUNS.fetch_add(1, Ordering::Relaxed);
+        let run = self.number();
         let app = Arc::clone(app);
         let body = process_body(Sim::new(run, Pid(1)), move |sim| app(sim));
         world.begin(run, source, record, body);
@@ -92,6 +98,15 @@ impl Runner {
         self.clear_away();
         self.world = world::install(None);
         answer
+    }
+
+    /// The number of the next run.
+    fn number(&mut self) -> u64 {
+        self.numbers.next().unwrap_or_else(|| {
+            let first = RUNS.fetch_add(RUNS_AT_ONCE, Ordering::Relaxed);
+            self.numbers = first + 1..first + RUNS_AT_ONCE;
+            first
+        })
     }
 
     /// The world of the last run.

@@ -368,6 +368,9 @@ type Failed = (u64, Failure, Vec<Choice>);
 fn work(shared: &Shared<'_>) {
     let options = shared.options;
     let mut runner = Runner::new(Arc::new(options.run.clone()));
+    // A run counts who has the application: in a place that other workers do not write.
+    let application = Arc::clone(shared.app);
+    let application: App = Arc::new(move |host| application(host));
     while !shared.is_over() {
         let chunk = shared.next.fetch_add(1, Ordering::Relaxed);
         let start = chunk.saturating_mul(CHUNK);
@@ -380,7 +383,7 @@ fn work(shared: &Shared<'_>) {
             if shared.is_over() || number > shared.failed.load(Ordering::Relaxed) {
                 break;
             }
-            if let Some(failure) = one(shared, &mut runner, number, &mut tally) {
+            if let Some(failure) = one(shared, &application, &mut runner, number, &mut tally) {
                 shared.failed.fetch_min(number, Ordering::Relaxed);
                 let choices = runner.world().chooser.made().to_vec();
                 tally.failure = Some((number, failure, choices));
@@ -405,6 +408,7 @@ fn work(shared: &Shared<'_>) {
 /// Makes one run, and perhaps a second time.
 fn one(
     shared: &Shared<'_>,
+    app: &App,
     runner: &mut Runner,
     number: u64,
     tally: &mut Tally,
@@ -415,7 +419,7 @@ fn one(
         Some((depth, points)) => Source::Other(Box::new(Pct::new(seed, depth, points))),
         None => Source::Random(Random::new(seed)),
     };
-    let outcome = runner.run(shared.app, source, None);
+    let outcome = runner.run(app, source, None);
     let world = runner.world();
     tally.add(&world.counts);
     tally.add_properties(world);
@@ -432,7 +436,7 @@ fn one(
     tally.take_coverage(world);
     tally.checked += 1;
     let choices = world.chooser.made().to_vec();
-    let again = runner.run(shared.app, Source::Replay(Replay::new(choices)), None);
+    let again = runner.run(app, Source::Replay(Replay::new(choices)), None);
     let world = runner.world();
     // What was made twice is counted once.
     let _ = world.coverage.take();
