@@ -5,14 +5,13 @@
 //! CPU, and what is quoted is the median of the rounds' ratios. (A benchmark library measures one
 //! thing after the other; a ratio needs pairs.)
 //! `cargo bench --bench ratios -- NAME` measures only the rows whose name contains NAME;
-//! with `--repeat COUNT` before NAME the model's side of them is done so often and nothing is
-//! measured, for a profiler.
+//! with `--repeat COUNT` before NAME the model's side of them is done so often, or so many runs are
+//! made, and nothing is measured, for a profiler.
 
 mod support;
 
 use std::hint::black_box;
 use std::io::{Read, Write};
-use std::time::Instant;
 
 use afunix::control::{ControlBuilder, ControlOut};
 use afunix::net::{Fd, UnixStream};
@@ -21,9 +20,10 @@ use afunix::{
     Segment, SegmentMut, SendFlags, SocketFlags, Tid,
 };
 use afunix_kernel_backend::Kernel;
-use afunix_sim::{Choices, ExploreOptions, Faults, RunOptions, app, explore, run};
+use afunix_sim::{App, Choices, ExploreOptions, Faults, RunOptions, app, explore, run};
+use support::measure::ROUNDS;
 use support::{
-    ROUNDS, Stepped, close, compare, fd, machine, pair, receive, receiving, send, sending, socket,
+    Stepped, close, compare, fd, machine, pair, receive, receiving, send, sending, socket, spent,
     step,
 };
 
@@ -33,7 +33,11 @@ fn main() {
     let repeat = repeat.map(|_| args.remove(0).parse().expect("a count after --repeat"));
     let filter = args.pop().unwrap_or_default();
     if let Some(count) = repeat {
-        return rows(&filter).for_each(|mut row| (0..count).for_each(|_| (row.model)()));
+        rows(&filter).for_each(|mut row| (0..count).for_each(|_| (row.model)()));
+        if RUN.contains(&filter) {
+            many(&round_trips(), count);
+        }
+        return;
     }
     println!("| what | model, ns | kernel, ns | kernel / model |");
     println!("|---|---:|---:|---:|");
@@ -84,11 +88,13 @@ fn simulator(filter: &str) {
             println!("| {name} | {:.0} ns |", step_nanoseconds(threads));
         }
     }
-    let name = "a simulated run: 2 threads, 5 round trips";
-    if name.contains(filter) {
-        println!("| {name} | {:.0} a second |", 1e9 / run_nanoseconds());
+    if RUN.contains(filter) {
+        println!("| {RUN} | {:.0} a second |", 1e9 / run_nanoseconds());
     }
 }
+
+/// The row of whole runs.
+const RUN: &str = "a simulated run: 2 threads, 5 round trips";
 
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
@@ -112,9 +118,9 @@ fn step_nanoseconds(threads: u64) -> f64 {
     median(
         (0..ROUNDS as u64)
             .map(|seed| {
-                let start = Instant::now();
+                let start = spent();
                 let report = run(&app, &quiet(), Choices::Seed(seed));
-                let time = start.elapsed().as_nanos() as f64;
+                let time = (spent() - start).as_nanos() as f64;
                 assert!(report.passed());
                 time / report.steps as f64
             })
@@ -124,7 +130,22 @@ fn step_nanoseconds(threads: u64) -> f64 {
 
 fn run_nanoseconds() -> f64 {
     const RUNS: u64 = 20_000;
-    let app = app(|host| {
+    let app = round_trips();
+    let nanoseconds = |_| {
+        let start = spent();
+        many(&app, RUNS);
+        (spent() - start).as_nanos() as f64 / RUNS as f64
+    };
+    median((0..5).map(nanoseconds).collect())
+}
+
+fn many(app: &App, runs: u64) {
+    let options = ExploreOptions { run: quiet(), runs, check_every: 0, ..Default::default() };
+    assert!(explore(app, &options).failure.is_none());
+}
+
+fn round_trips() -> App {
+    app(|host| {
         let (mut left, mut right) = UnixStream::pair(host).expect("a pair");
         let echo = host.spawn("echo", move || {
             let mut byte = [0];
@@ -138,17 +159,7 @@ fn run_nanoseconds() -> f64 {
         }
         drop(left);
         i32::from(echo.join().is_err())
-    });
-    let options = ExploreOptions { run: quiet(), runs: RUNS, check_every: 0, ..Default::default() };
-    median(
-        (0..3)
-            .map(|_| {
-                let start = Instant::now();
-                assert!(explore(&app, &options).failure.is_none());
-                start.elapsed().as_nanos() as f64 / RUNS as f64
-            })
-            .collect(),
-    )
+    })
 }
 
 fn quiet() -> RunOptions {
