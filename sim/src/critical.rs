@@ -44,6 +44,9 @@ pub struct Place {
     pub call: String,
     /// Its step in the run, from 0: what `--until` takes. `None`: the run failed before it.
     pub step: Option<u64>,
+    /// The event in which the call begins, from 0: what ladders show at the left. `None` as for
+    /// `step`, and of what is no call.
+    pub event: Option<u64>,
 }
 
 /// Two calls on whose order it hangs whether the run fails.
@@ -194,7 +197,7 @@ pub(crate) fn place(report: &Report, turn: Turn, counts: bool) -> Option<Place> 
     let is_ours =
         |event: &&afunix::trace::Event| event.process == process && event.thread == thread;
     let enter = |event: &afunix::trace::Event| match &event.kind {
-        EventKind::Enter { call, .. } => Some(call.clone()),
+        EventKind::Enter { call, .. } => Some((call.clone(), event.seq)),
         _ => None,
     };
     let (before, after) = report.events.split_at(turn.event.min(report.events.len()));
@@ -202,6 +205,8 @@ pub(crate) fn place(report: &Report, turn: Turn, counts: bool) -> Option<Place> 
         true => after.iter().filter(is_ours).find_map(enter),
         false => before.iter().rev().filter(is_ours).find_map(enter),
     };
-    let call = call.filter(|call| call.starts_with(&plain)).unwrap_or(plain);
-    Some(Place { thread: name, call, step: counts.then_some(step as u64) })
+    let call = call.filter(|(call, _)| call.starts_with(&plain));
+    let event = call.as_ref().map(|(_, seq)| *seq).filter(|_| counts);
+    let call = call.map_or(plain, |(call, _)| call);
+    Some(Place { thread: name, call, step: counts.then_some(step as u64), event })
 }

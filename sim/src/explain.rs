@@ -102,11 +102,11 @@ pub fn faults(events: &[Event]) -> Vec<String> {
 /// Two calls on whose order it hangs, and the sockets between them.
 pub fn critical(pair: &CriticalPair) -> String {
     let mut text = String::from(
-        "critical pair: if the second of these calls comes before the first, the run passes\n",
+        "critical pair: if the second of these calls comes before the first, the run passes (that \
+         is when it fails; what is wrong may be what one of the two threads does then)\n",
     );
-    for Place { thread, call, step } in [&pair.first, &pair.second] {
-        let step = step.map_or("-".to_owned(), |step| step.to_string());
-        let _ = writeln!(text, "  step {step:>3}  {}: {}", escape(thread), escape(call));
+    for place in [&pair.first, &pair.second] {
+        text.push_str(&line(place));
     }
     let _ = match pair.second.step {
         Some(step) => writeln!(text, "between them, before step {step}, the sockets are:"),
@@ -125,18 +125,20 @@ pub fn decides(found: &Found) -> String {
     }
 }
 
+/// Where a call stands: in the ladder, and for `--until`.
+fn line(Place { thread, call, step, event }: &Place) -> String {
+    let [event, step] = [event, step].map(|it| it.map_or("-".to_owned(), |it| it.to_string()));
+    format!("  event {event:>4}  step {step:>3}  {}: {}\n", escape(thread), escape(call))
+}
+
 fn otherwise(decisive: &Decisive) -> String {
-    let line = |text: &mut String, Place { thread, call, step }: &Place| {
-        let step = step.map_or("-".to_owned(), |step| step.to_string());
-        let _ = writeln!(text, "  step {step:>3}  {}: {}", escape(thread), escape(call));
-    };
     match decisive {
         Decisive::Fault { what, at } => {
             let mut text = format!(
                 "what decides: a fault ({}); until it strikes the run can pass\n",
                 escape(what)
             );
-            line(&mut text, at);
+            text.push_str(&line(at));
             text
         }
         Decisive::Turn { taken, instead, before } => {
@@ -144,8 +146,8 @@ fn otherwise(decisive: &Decisive) -> String {
                 "what decides: until the first of these calls the run can pass, after it no way \
                  that was tried does;\nif the other thread goes first, it can\n",
             );
-            line(&mut text, taken);
-            line(&mut text, instead);
+            text.push_str(&line(taken));
+            text.push_str(&line(instead));
             let _ = writeln!(text, "before the first, the sockets are:");
             text.push_str(&table(before));
             text

@@ -283,4 +283,14 @@ fn the_critical_pair_names_the_two_calls() {
             "between them, before step",
         ],
     );
+    // Each of the two is found in the ladder by the number of its event.
+    let lines = text.lines().filter_map(|line| line.trim().strip_prefix("event"));
+    let pair: Vec<&str> = lines.filter(|line| line.contains("step")).collect();
+    assert_eq!(pair.len(), 2, "{text}");
+    for line in pair {
+        let event = line.split_whitespace().next().expect("a number");
+        let call = line.rsplit_once(": ").expect("thread and call").1;
+        let row = text.lines().find(|row| row.split_whitespace().next() == Some(event));
+        assert!(row.expect("a row of the ladder").contains(call), "{line}:\n{text}");
+    }
 }
