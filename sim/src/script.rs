@@ -19,6 +19,24 @@ pub(crate) struct Script {
     choices: BTreeMap<(u32, Label), Vec<u32>>,
 }
 
+impl Script {
+    /// One of the values that the threads chose, beside their turns, and whose it is.
+    pub(crate) fn value(&mut self, index: usize) -> Option<(u32, &mut u32)> {
+        let each = self.choices.iter_mut();
+        let each = each.map(|((slot, _), values)| (*slot, values));
+        each.flat_map(|(slot, values)| values.iter_mut().map(move |it| (slot, it))).nth(index)
+    }
+
+    /// The first turns of a thread, so many, are taken out.
+    pub(crate) fn skip(&mut self, slot: u32, mut turns: usize) {
+        self.turns.retain(|turn| {
+            let goes = *turn == slot && turns > 0;
+            turns -= usize::from(goes);
+            !goes
+        });
+    }
+}
+
 /// The script of the run of these choices, which is made once more.
 pub(crate) fn script_of(app: &App, runner: &mut Runner, choices: &[Choice]) -> Script {
     let (logged, log) = Logged::new(Loose::new(choices));

@@ -28,6 +28,9 @@ pub struct Shrunk {
     pub cut_short: bool,
 }
 
+/// Turns that are taken from a thread, at most, when a number that it chose is lowered.
+const LESS_TO_DO: usize = 8;
+
 /// How complicated a run is: less is better.
 type Cost = (u64, u64);
 
@@ -85,8 +88,7 @@ fn cost(choices: &[Choice], steps: u64) -> Cost {
         values += u64::from(choice.value);
         score += match choice.label {
             Label::Fault | Label::Rule => 20,
-            Label::Thread | Label::Task => 4,
-            Label::Amount | Label::Random | Label::Profile => 1,
+            _ => 1,
         };
     }
     (score, values)
@@ -101,6 +103,12 @@ fn halves(len: usize, mut work: impl FnMut(usize)) {
     }
 }
 
+/// What is tried instead of a value.
+fn lower_than(value: u32) -> impl Iterator<Item = u32> {
+    let lower = [0, 1, value / 2, value.saturating_sub(1)];
+    lower.into_iter().filter(move |lower| *lower < value)
+}
+
 impl Shrinker<'_> {
     fn shrink(&mut self) {
         self.script = script_of(self.app, &mut self.runner, &self.best);
@@ -110,6 +118,7 @@ impl Shrinker<'_> {
             self.without_threads();
             halves(self.script.turns.len(), |size| self.turns(size));
             self.together();
+            self.own_values();
             halves(self.best.len(), |size| self.blocks(size));
             self.values();
             if self.cost == before || self.stopped() {
@@ -236,13 +245,35 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Lowers single values.
+    /// Lowers single values of a thread: what the others choose, and which of its calls a fault
+    /// strikes, stays as it is.
+    fn own_values(&mut self) {
+        let mut index = 0;
+        while let Some((slot, value)) = self.script.value(index).map(|(slot, it)| (slot, *it))
+            && !self.stopped()
+        {
+            for lower in lower_than(value) {
+                let mut lowered = self.script.clone();
+                lowered.value(index).into_iter().for_each(|(_, value)| *value = lower);
+                let fewer = |turns| {
+                    let mut candidate = lowered.clone();
+                    candidate.skip(slot, turns);
+                    candidate
+                };
+                // With a smaller number it may have less to do before the others come.
+                if (0..=LESS_TO_DO).any(|turns| self.attempt_script(&fewer(turns))) {
+                    break;
+                }
+            }
+            index += 1;
+        }
+    }
+
+    /// Lowers single values in the plain sequence.
     fn values(&mut self) {
         let mut index = 0;
         while index < self.best.len() && !self.stopped() {
-            let value = self.best[index].value;
-            let lower = [0, 1, value / 2, value.saturating_sub(1)];
-            for value in lower.into_iter().filter(|lower| *lower < value) {
+            for value in lower_than(self.best[index].value) {
                 let mut candidate = self.best.clone();
                 candidate[index].value = value;
                 if self.attempt(&candidate) {
