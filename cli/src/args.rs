@@ -80,7 +80,7 @@ pub(crate) struct ExploreArgs {
     #[arg(long, value_enum)]
     pub(crate) faults: Option<Faults>,
     /// What is not looked for, where a scenario means it so: descriptor-leak, lost-in-flight,
-    /// stale-path, lost-bytes, idle
+    /// stale-path, lost-bytes, replaced-path, idle
     #[arg(long, value_name = "CHECK")]
     pub(crate) allow: Vec<Check>,
     /// How many threads search; the result is the same. (An exhaustive search has one)

@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use afunix::call::Stat;
-use afunix::snapshot::{File, FileKind, Snapshot};
-use afunix::{Call, RawName};
+use afunix::snapshot::{File, FileKind, Process, Snapshot, Socket, SocketKind, SocketState};
+use afunix::{Call, Pid, RawName};
 use serde::Serialize;
 
 use crate::report::{Failure, FailureKind};
@@ -26,17 +26,21 @@ pub enum Check {
     /// A stream is closed while bytes wait in it that were sent and not read (the peer gets
     /// ECONNRESET: SHUT 4).
     LostBytes,
+    /// A path is bound anew while the socket that was bound to it before is open in another process,
+    /// and its file is gone: who connects reaches only the new one.
+    ReplacedPath,
     /// A process returns that has made no call.
     Idle,
 }
 
 impl Check {
     /// All of them.
-    pub const ALL: [Check; 5] = [
+    pub const ALL: [Check; 6] = [
         Check::DescriptorLeak,
         Check::LostInFlight,
         Check::StalePath,
         Check::LostBytes,
+        Check::ReplacedPath,
         Check::Idle,
     ];
 
@@ -47,6 +51,7 @@ impl Check {
             Check::LostInFlight => "lost-in-flight",
             Check::StalePath => "stale-path",
             Check::LostBytes => "lost-bytes",
+            Check::ReplacedPath => "replaced-path",
             Check::Idle => "idle",
         }
     }
@@ -58,6 +63,7 @@ impl Check {
             Check::LostInFlight => "lost in flight",
             Check::StalePath => "stale path",
             Check::LostBytes => "lost bytes",
+            Check::ReplacedPath => "replaced path",
             Check::Idle => "idle",
         }
     }
@@ -171,16 +177,35 @@ impl World {
                     self.finds(Check::LostBytes, &name, message);
                 }
             }
-            Call::Bind { name: RawName::Bytes(bytes), .. } if self.checks(Check::StalePath) => {
+            Call::Bind { name: RawName::Bytes(bytes), .. } => {
                 // Family, then the path up to its end; a relative or abstract one is left out.
                 let path = bytes.get(2..).unwrap_or_default();
                 let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-                if path.first() == Some(&b'/') && !self.bound.iter().any(|other| other == path) {
+                if path.first() != Some(&b'/') {
+                    return;
+                }
+                if !self.bound.iter().any(|other| other == path) {
                     self.bound.push(path.to_vec());
+                } else if self.checks(Check::ReplacedPath) {
+                    self.check_bind(slot, &String::from_utf8_lossy(path));
                 }
             }
             _ => {}
         }
+    }
+
+    /// A path is about to be bound again.
+    fn check_bind(&mut self, slot: u32, path: &str) {
+        let snapshot = self.snapshot();
+        let Some(owner) = without_its_path(&snapshot, path, self.threads[slot as usize].pid) else {
+            return;
+        };
+        let name = self.threads[slot as usize].name.clone();
+        let message = format!(
+            "{name} binds {path:?} again, from which the socket of {owner} was removed, which has \
+             it open: nobody who connects reaches it any more"
+        );
+        self.finds(Check::ReplacedPath, &name, message);
     }
 
     /// The inode of the socket file at a path, if there is one.
@@ -189,6 +214,29 @@ impl World {
         self.aside(slot, &mut Call::Lstat { path, stat: &mut stat }).ok()?;
         (stat.file_type() == Stat::IFSOCK).then_some((stat.dev, stat.ino))
     }
+}
+
+/// Who has a socket open that was bound to this path, whose file is gone and nobody's: `daemon (3)`.
+/// None if `but` has it too: it gives itself another.
+fn without_its_path(snapshot: &Snapshot, path: &str, but: Pid) -> Option<String> {
+    let taken = snapshot.socket_files.iter().any(|file| file.path == path);
+    // One that was accepted has its listener's name, and is not found by it.
+    let is_found_by_it = |it: &&Socket| {
+        it.kind == SocketKind::Datagram
+            || matches!(it.state, SocketState::Unconnected | SocketState::Listening)
+    };
+    let named = snapshot.sockets.iter().filter(|it| it.name.as_deref() == Some(path));
+    for socket in named.filter(is_found_by_it).filter(|_| !taken) {
+        let is_it = |file: &&File| file.kind == FileKind::Socket(socket.id);
+        let file = snapshot.files.iter().find(is_it).map(|file| file.id);
+        let has_it = |it: &&Process| it.descriptors.iter().any(|fd| Some(fd.file) == file);
+        let mut owners = snapshot.processes.iter().filter(has_it).peekable();
+        let first = owners.peek().map(|it| format!("{} ({})", it.name, it.pid));
+        if first.is_some() && !owners.any(|it| it.pid == but.0.unsigned_abs()) {
+            return first;
+        }
+    }
+    None
 }
 
 /// The files in flight that no process can come to, in a line.

@@ -258,6 +258,34 @@ fn what_is_left_behind_is_found() {
 }
 
 #[test]
+fn a_path_that_is_taken_from_another_server_is_found() {
+    let replaced = failure(100, |sim| {
+        for name in ["one", "other"] {
+            sim.process(name, |sim| {
+                let _ = fs::remove_file(sim, "/tmp/echo");
+                let listener = UnixListener::bind(sim, &path());
+                sim.sleep(Duration::from_secs(1));
+                drop(listener);
+            });
+        }
+        sim.allow(Check::StalePath);
+    });
+    says(&replaced, &["check: replaced path: ", " binds \"/tmp/echo\" again, ", " was removed"]);
+}
+
+#[afunix_sim::test(runs = 20)]
+fn a_server_may_give_itself_another_socket(sim: &Test) {
+    sim.process("server", |sim| -> std::io::Result<()> {
+        let old = UnixListener::bind(sim, &path())?;
+        fs::remove_file(sim, "/tmp/echo")?;
+        let new = UnixListener::bind(sim, &path())?;
+        drop(old);
+        drop(new);
+        fs::remove_file(sim, "/tmp/echo")
+    });
+}
+
+#[test]
 fn the_critical_pair_names_the_two_calls() {
     let text = failure(100, |sim| {
         // Asks whether there is a server, and is one if there is none: but so may the other be.
@@ -274,6 +302,7 @@ fn the_critical_pair_names_the_two_calls() {
         sim.process("one", start);
         sim.process("two", start);
         sim.allow(Check::StalePath);
+        sim.allow(Check::ReplacedPath);
     });
     says(
         &text,
