@@ -192,7 +192,10 @@ pub(crate) fn place(report: &Report, turn: Turn, counts: bool) -> Option<Place> 
         true => turn.step,
         false => report.tape.marks[..turn.step].iter().rposition(|mark| mark.thread == name)?,
     };
-    let plain = report.tape.marks[step].call.clone();
+    // One that is tried again has a plus; it was entered before.
+    let mark = &report.tape.marks[step].call;
+    let plain = mark.trim_end_matches('+').to_owned();
+    let enters = begins && plain == *mark;
     let (process, thread) = report.ids.get(turn.slot as usize).copied()?;
     let is_ours =
         |event: &&afunix::trace::Event| event.process == process && event.thread == thread;
@@ -201,7 +204,7 @@ pub(crate) fn place(report: &Report, turn: Turn, counts: bool) -> Option<Place> 
         _ => None,
     };
     let (before, after) = report.events.split_at(turn.event.min(report.events.len()));
-    let call = match begins {
+    let call = match enters {
         true => after.iter().filter(is_ours).find_map(enter),
         false => before.iter().rev().filter(is_ours).find_map(enter),
     };

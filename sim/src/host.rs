@@ -448,6 +448,9 @@ impl World {
         self.note(slot, || EventKind::Printed { line: line.to_owned() });
         self.printed_bytes += line.len();
         if self.printed_bytes <= PRINTED_MAX {
+            if self.threads[slot as usize].pid == self.threads[0].pid {
+                self.said = Some(self.printed.len());
+            }
             self.printed.push(line.to_owned());
         }
     }

@@ -125,6 +125,28 @@ fn a_run_that_spins_is_stopped_and_named() {
 }
 
 #[test]
+fn the_first_process_says_why_it_ends() {
+    let said = app(|host| {
+        let loud = |host: &Sim| {
+            host.pid();
+            host.print("a word of another");
+            0
+        };
+        host.process(ProcessSpec::new("loud"), loud).unwrap();
+        host.print("why it ends");
+        host.pid();
+        1
+    });
+    let mut other_was_last = false;
+    for seed in 0..50 {
+        let report = run(&said, &with(Faults::None), Choices::Seed(seed));
+        other_was_last |= report.printed.last().unwrap() == "a word of another";
+        assert!(message(&report).ends_with("it said last: why it ends"), "{}", message(&report));
+    }
+    assert!(other_was_last);
+}
+
+#[test]
 fn an_idle_run_is_a_failure_and_so_is_a_status() {
     assert_eq!(kind(&once(|_| 0)), FailureKind::Idle);
     let report = once(|host| {

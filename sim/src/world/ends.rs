@@ -100,7 +100,9 @@ impl World {
                 let mut failure =
                     Failure::new(FailureKind::Exit, format!("the first process ended: {how}"));
                 failure.exit = Some(how);
-                if let Some(line) = self.printed.last() {
+                // Others may have said something since; the first process knows why it ends.
+                let said = self.said.and_then(|at| self.printed.get(at));
+                if let Some(line) = said.or(self.printed.last()) {
                     failure.message = format!("{}; it said last: {line}", failure.message);
                     failure.signature = format!("{}: {}", failure.signature, masked(line));
                 }

@@ -216,6 +216,8 @@ pub(crate) struct World {
     pub(crate) crash_points: BTreeSet<CrashPoint>,
     pub(crate) printed: Vec<String>,
     pub(crate) printed_bytes: usize,
+    /// The last line of the first process, an index into `printed`.
+    pub(crate) said: Option<usize>,
     pub(crate) record: Option<Box<Record>>,
     /// What the run's properties need, if it has any.
     pub(crate) watch: Option<Box<Watch>>,
@@ -290,6 +292,7 @@ impl World {
             crash_points: BTreeSet::new(),
             printed: Vec::new(),
             printed_bytes: 0,
+            said: None,
             reaping: false,
             record: None,
             watch: None,
@@ -333,6 +336,7 @@ impl World {
         self.counts = Counts::default();
         self.printed.clear();
         self.printed_bytes = 0;
+        self.said = None;
         self.reaping = false;
         self.record = record.map(Box::new);
         self.watch = None;
