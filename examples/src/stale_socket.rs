@@ -1,11 +1,11 @@
 //! `stale-socket`: a daemon that is killed leaves its socket file behind, and its next start fails
 //! with EADDRINUSE (BIND 2, BIND 6). What should it do about a path that exists?
 //!
-//! The *daemon* runs twice, each under a *supervisor* that starts it again when a signal killed it:
-//! as if an operator had started it by hand beside the service manager. The second to come shall
-//! see that another one is running and leave. The first process is the client; it asks again until
-//! it is answered. All hold an end of one socketpair, the *lifeline*: the client's end closes to
-//! stop the daemons, and the client sees HUP when no supervisor is left.
+//! The first process is a service manager: it starts the daemon, and again whenever a signal killed
+//! it. In some runs (it is drawn) an operator starts the daemon too; the second to come shall see
+//! that another one is running, and leave. Each says over its socketpair, the *lifeline*, whether
+//! it serves or leaves; when the lifeline closes, it ends. The manager is the client as well: from
+//! when all have decided on, exactly one daemon serves.
 //!
 //! | variant | a path that exists | wrong because |
 //! |---|---|---|
@@ -15,13 +15,13 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use afunix::net::{AsSocket, OwnedFd, UnixDatagram, UnixListener, UnixStream};
 use afunix::{Address, Application, Call, Child, Exit, Host, PollFd, ProcessSpec, Readiness, fs};
 
-use crate::support::{Trying, explain, inherited, remove_tree, run, scratch, uninterrupted};
+use crate::support::{Trying, explain, inherited, run, status, uninterrupted};
 
 /// A listener, and what has to be held as long as it serves.
 pub type Claim<H> = (UnixListener<H>, Option<OwnedFd<H>>);
@@ -105,109 +105,156 @@ impl<V: Variant> Application for Scenario<V> {
     const ABOUT: &'static str = V::ABOUT;
 
     fn main<H: Host>(host: &H, args: &[String]) -> i32 {
-        run(host, Self::NAME, args, || {
-            let directory = scratch(host, Self::NAME)?;
-            let outcome = start_all::<V, H>(host, &directory.join("socket"));
-            remove_tree(host, &directory)?;
-            outcome
-        })
+        run(host, Self::NAME, args, || manage::<V, H>(host))
     }
 }
 
-/// Exit status of a daemon: it served until it was told to stop.
-const SERVED: i32 = 0;
-/// It could not listen, or not go on.
-const FAILED: i32 = 1;
-/// Another one was running.
-const BUSY: i32 = 3;
-/// It was told to stop before it began to serve.
-const LATE: i32 = 4;
+/// What a daemon says over its lifeline: that it serves.
+const SERVES: u8 = b's';
+/// That another one is running, and it leaves.
+const LEAVES: u8 = b'l';
 
-fn start_all<V: Variant, H: Host>(host: &H, path: &Path) -> Result<(), String> {
-    let (lifeline, theirs) = UnixStream::pair(host).trying("make a socketpair")?;
-    let mut supervisors: Vec<Child<H>> = Vec::new();
-    for name in ["service manager", "operator"] {
-        let spec = ProcessSpec::new(name).fd(theirs.try_clone().trying("copy the lifeline")?, 3);
+/// A daemon that was started.
+struct Daemon<H: Host> {
+    name: &'static str,
+    lifeline: UnixStream<H>,
+    child: Child<H>,
+    serves: bool,
+}
+
+impl<H: Host> Daemon<H> {
+    fn start<V: Variant>(host: &H, path: &Path, name: &'static str) -> Result<Self, String> {
+        let (lifeline, theirs) = UnixStream::pair(host).trying("make a socketpair")?;
         let path = path.to_owned();
-        let supervisor = host.process(spec, move |host| supervise::<V, H>(host, &path));
-        supervisors.push(supervisor.trying("start a supervisor")?);
+        let child = host
+            .process(ProcessSpec::new(name).fd(theirs, 3), move |host| {
+                status(host, "daemon", be_daemon::<V, H>(host, &path))
+            })
+            .trying("start the daemon")?;
+        Ok(Daemon { name, lifeline, child, serves: false })
     }
-    drop(theirs);
-    let answered = (0..3).try_for_each(|_| ask_until_answered(host, path, &lifeline));
-    drop(lifeline);
-    let mut served = 0;
-    for supervisor in supervisors {
-        match supervisor.wait().trying("wait for a supervisor")? {
-            Exit::Status(SERVED) => served += 1,
-            Exit::Status(BUSY | LATE) => {}
-            exit => return Err(format!("a supervisor ended with {exit}")),
+
+    /// Starts it again; it was killed.
+    fn restart<V: Variant>(self, host: &H, path: &Path) -> Result<Self, String> {
+        match self.child.wait().trying("wait for the daemon")? {
+            Exit::Status(status) => Err(format!("the daemon ended with exit status {status}")),
+            exit => {
+                host.print(&format!("manager: {exit}; starting the daemon again"));
+                Daemon::start::<V>(host, path, self.name)
+            }
         }
     }
-    answered?;
-    if served > 1 {
-        return Err("both daemons served to the end: clients could reach only one".into());
+
+    /// Hears whether it serves or leaves, and starts it again as often as it dies before.
+    fn settle<V: Variant>(mut self, host: &H, path: &Path) -> Result<Self, String> {
+        let mut said = [0];
+        while uninterrupted(|| self.lifeline.read(&mut said)).trying("hear the daemon")? == 0 {
+            self = self.restart::<V>(host, path)?;
+        }
+        self.serves = said[0] == SERVES;
+        Ok(self)
     }
+
+    /// Whether it is there, or dies within `patience`.
+    fn lives(&self, patience: Duration) -> Result<bool, String> {
+        let news = uninterrupted(|| self.lifeline.poll(Readiness::IN, Some(patience)));
+        Ok(news.trying("look after the daemon")?.is_empty())
+    }
+
+    /// Ends it, if it has not ended.
+    fn end(self) -> Result<(), String> {
+        drop(self.lifeline);
+        match self.child.wait().trying("wait for the daemon")? {
+            Exit::Status(0) | Exit::Signal(_) => Ok(()),
+            exit => Err(format!("the daemon ended with {exit}")),
+        }
+    }
+}
+
+/// The first process.
+fn manage<V: Variant, H: Host>(host: &H) -> Result<(), String> {
+    let path = PathBuf::from(format!("/tmp/afunix-{}-{}", V::NAME, host.pid()));
+    let started = 1 + host.random(2) as usize;
+    let started: Vec<_> = ["daemon", "operator's"][..started]
+        .iter()
+        .map(|name| Daemon::start::<V>(host, &path, name))
+        .collect::<Result<_, _>>()?;
+    let settled = started.into_iter().map(|daemon| daemon.settle::<V>(host, &path));
+    let mut daemons: Vec<_> = settled.collect::<Result<_, _>>()?;
+    revive::<V, H>(host, &path, &mut daemons, Duration::ZERO)?;
+    for _ in 0..=host.random(3) {
+        while let Err(error) = ask(host, &path) {
+            let revived = revive::<V, H>(host, &path, &mut daemons, PATIENCE)?;
+            assert!(revived, "a daemon serves, and clients do not reach it: {}", explain(&error));
+        }
+    }
+    daemons.into_iter().try_for_each(Daemon::end)?;
+    fs::remove_file(host, &path).trying("remove the socket")?;
+    // One that was killed before it renamed it may have left it.
+    let _ = fs::remove_file(host, path.with_extension("new"));
     host.print("every request was answered");
     Ok(())
 }
 
-/// Starts the daemon, and again whenever a signal killed it; ends as it does.
-fn supervise<V: Variant, H: Host>(host: &H, path: &Path) -> i32 {
-    let restart = || -> Result<i32, String> {
-        let lifeline = inherited(host, 3)?;
-        loop {
-            let copy = lifeline.try_clone().trying("copy the lifeline")?;
-            let path = path.to_owned();
-            let daemon = host
-                .process(ProcessSpec::new("daemon").fd(copy, 3), move |host| {
-                    daemon::<V, H>(host, &path).unwrap_or_else(|message| {
-                        host.print(&format!("daemon: {message}"));
-                        FAILED
-                    })
-                })
-                .trying("start the daemon")?;
-            match daemon.wait().trying("wait for the daemon")? {
-                Exit::Status(status) => return Ok(status),
-                exit => host.print(&format!("supervisor: {exit}; starting the daemon again")),
-            }
+/// Between the end of a connection and that of the lifeline, as a daemon dies.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Starts every daemon that has died again, until none has; `false` if none had. Then one serves.
+fn revive<V: Variant, H: Host>(
+    host: &H,
+    path: &Path,
+    daemons: &mut Vec<Daemon<H>>,
+    patience: Duration,
+) -> Result<bool, String> {
+    let mut revived = false;
+    loop {
+        let mut all_live = true;
+        for daemon in std::mem::take(daemons) {
+            let lives = !daemon.serves || daemon.lives(patience)?;
+            all_live &= lives;
+            daemons.push(match lives {
+                true => daemon,
+                false => daemon.restart::<V>(host, path)?.settle::<V>(host, path)?,
+            });
         }
-    };
-    restart().unwrap_or_else(|message| {
-        host.print(&format!("supervisor: {message}"));
-        FAILED
-    })
+        if all_live {
+            let serving = daemons.iter().filter(|daemon| daemon.serves).count();
+            assert!(serving > 0, "no daemon serves: each believes that another one is running");
+            assert!(serving < 2, "two daemons serve: clients reach only one");
+            return Ok(revived);
+        }
+        revived = true;
+    }
 }
 
 /// Answers every connection until the lifeline's other end closes.
-fn daemon<V: Variant, H: Host>(host: &H, path: &Path) -> Result<i32, String> {
+fn be_daemon<V: Variant, H: Host>(host: &H, path: &Path) -> Result<(), String> {
     host.may_crash(true);
-    let lifeline = UnixStream::from(inherited(host, 3)?);
+    let mut lifeline = UnixStream::from(inherited(host, 3)?);
     let (listener, _lock) = match V::claim(host, path) {
         Ok(claim) => claim,
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
             host.print(&format!("daemon: {}: another one is running", explain(&error)));
-            return Ok(BUSY);
+            return lifeline.write_all(&[LEAVES]).trying("say so");
         }
         Err(error) => return Err(format!("cannot listen: {}", explain(&error))),
     };
-    let mut at_stop = LATE;
-    let mut timeout = Some(Duration::ZERO);
+    lifeline.write_all(&[SERVES]).trying("say that it serves")?;
     loop {
         let mut fds = [
             PollFd::new(lifeline.as_fd(), Readiness::IN),
             PollFd::new(listener.as_fd(), Readiness::IN),
         ];
-        uninterrupted(|| Ok(host.call(&mut Call::Poll { fds: &mut fds, timeout, mask: None })?))
-            .trying("wait for a client")?;
+        let mut poll = Call::Poll { fds: &mut fds, timeout: None, mask: None };
+        uninterrupted(|| Ok(host.call(&mut poll)?)).trying("wait for a client")?;
         if !fds[0].revents.is_empty() {
-            return Ok(at_stop);
+            return Ok(());
         }
         if !fds[1].revents.is_empty() {
             let (connection, _) = listener.accept().trying("accept")?;
-            // A client that went away asks again or has no need to.
+            // A client that went away has no need of an answer.
             let _ = answer(connection);
         }
-        (at_stop, timeout) = (SERVED, None);
     }
 }
 
@@ -218,40 +265,11 @@ fn answer<H: Host>(mut connection: UnixStream<H>) -> io::Result<()> {
     connection.write_all(&[request[0] + 1])
 }
 
-fn ask<H: Host>(host: &H, path: &Path) -> io::Result<u8> {
+fn ask<H: Host>(host: &H, path: &Path) -> io::Result<()> {
     let mut connection = UnixStream::connect(host, &Address::path(path)?)?;
     connection.write_all(&[1])?;
     let mut reply = [0];
     connection.read_exact(&mut reply)?;
-    Ok(reply[0])
-}
-
-/// Asks again after every failure that a daemon which is just being started or killed explains.
-fn ask_until_answered<H: Host>(
-    host: &H,
-    path: &Path,
-    lifeline: &UnixStream<H>,
-) -> Result<(), String> {
-    use ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
-    let give_up = host.now() + Duration::from_secs(60);
-    let mut pause = Duration::from_millis(1);
-    loop {
-        let error = match ask(host, path) {
-            Ok(2) => return Ok(()),
-            Ok(other) => return Err(format!("the answer to 1 was {other}")),
-            Err(error) => error,
-        };
-        match error.kind() {
-            BrokenPipe | ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof => {}
-            _ => return Err(format!("cannot ask: {}", explain(&error))),
-        }
-        let gone = uninterrupted(|| lifeline.poll(Readiness::IN, Some(pause)));
-        if !gone.trying("wait")?.is_empty() {
-            return Err(format!("no daemon is left; at last: {}", explain(&error)));
-        }
-        if host.now() > give_up {
-            return Err(format!("not answered in a minute; at last: {}", explain(&error)));
-        }
-        pause *= 2;
-    }
+    assert_eq!(reply, [2], "the answer to 1");
+    Ok(())
 }

@@ -3,9 +3,11 @@
 
 mod common;
 
+use afunix::Application;
+use afunix_examples::Visit;
 use afunix_sim::{
-    Choices, Decisive, Ended, ExploreOptions, FailureKind, Faults, Plan, RunOptions, explore,
-    replay, run,
+    Check, Choices, Decisive, Ended, ExploreOptions, FailureKind, Faults, Plan, RunOptions,
+    explore, replay, run,
 };
 use common::scenario;
 
@@ -16,7 +18,7 @@ const BROKEN: [(&str, FailureKind); 9] = [
     ("inherited-copy", FailureKind::Deadlock),
     ("start-race", FailureKind::Exit),
     ("blocking-logger", FailureKind::Deadlock),
-    ("wrong-credentials", FailureKind::Exit),
+    ("wrong-credentials", FailureKind::Panic),
     ("full-backlog", FailureKind::Exit),
     ("lost-descriptor", FailureKind::Exit),
     ("lost-backlog", FailureKind::Exit),
@@ -58,6 +60,41 @@ fn each_is_found_and_shrunk_and_shows_itself_again() {
             let named = first.iter().any(|call| calls[0].starts_with(call))
                 && second.iter().any(|call| calls[1].starts_with(call));
             assert!(named, "{name}, seed {seed}: {calls:?}");
+            let again = replay(&app, &options.run, &shrunk.tape, None);
+            assert_eq!(again.outcome, shrunk.outcome, "{name}, seed {seed}");
+        }
+    }
+}
+
+/// The names of all scenarios that have a repaired variant, and of the repair that is none.
+fn broken() -> Vec<&'static str> {
+    struct Names(Vec<&'static str>);
+    impl Visit for Names {
+        fn visit<A: Application + 'static>(&mut self) {
+            self.0.push(A::NAME);
+        }
+    }
+    let mut names = Names(Vec::new());
+    afunix_examples::each(&mut names);
+    let repaired = |name: &str| names.0.contains(&&*format!("{name}-fixed"));
+    let broken = names.0.iter().copied();
+    broken.filter(|name| repaired(name) || *name == "stale-socket-unlink").collect()
+}
+
+/// As `afunix explore` looks for them: with all checks.
+#[test]
+fn every_broken_scenario_is_shrunk_to_a_few_steps() {
+    let names = broken();
+    assert_eq!(names.len(), BROKEN.len() + 4, "{names:?}");
+    for name in names {
+        let app = scenario(name);
+        for seed in [6, 9] {
+            let run = RunOptions { checks: Check::ALL.into(), ..RunOptions::default() };
+            let options = ExploreOptions { run, seed, ..ExploreOptions::default() };
+            let found = explore(&app, &options).failure;
+            let found = found.unwrap_or_else(|| panic!("{name}, seed {seed}: not found"));
+            let shrunk = &found.shrunk.report;
+            assert!(shrunk.steps <= MOST_STEPS, "{name}, seed {seed}: {} steps", shrunk.steps);
             let again = replay(&app, &options.run, &shrunk.tape, None);
             assert_eq!(again.outcome, shrunk.outcome, "{name}, seed {seed}");
         }
