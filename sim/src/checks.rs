@@ -26,8 +26,8 @@ pub enum Check {
     /// A stream is closed while bytes wait in it that were sent and not read (the peer gets
     /// ECONNRESET: SHUT 4).
     LostBytes,
-    /// A path is bound anew while the socket that was bound to it before is open in another process,
-    /// and its file is gone: who connects reaches only the new one.
+    /// A path is bound anew while the socket that was bound to it before is open in another
+    /// process, and its file is gone: who connects reaches only the new one.
     ReplacedPath,
     /// A process returns that has made no call.
     Idle,
@@ -216,8 +216,8 @@ impl World {
     }
 }
 
-/// Who has a socket open that was bound to this path, whose file is gone and nobody's: `daemon (3)`.
-/// None if `but` has it too: it gives itself another.
+/// Who has a socket open that was bound to this path, and whose file is gone: `daemon (3)`. None
+/// if `but` has it too: it gives itself another.
 fn without_its_path(snapshot: &Snapshot, path: &str, but: Pid) -> Option<String> {
     let taken = snapshot.socket_files.iter().any(|file| file.path == path);
     // One that was accepted has its listener's name, and is not found by it.
