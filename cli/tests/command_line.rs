@@ -82,11 +82,11 @@ fn a_scenario_is_checked() {
         let text = std::fs::read_to_string(tape).unwrap();
         text.lines().filter(|line| line.starts_with("check ")).count()
     };
-    assert_eq!(checks(tape_of(directory.path())), 5);
+    assert_eq!(checks(tape_of(directory.path())), 6);
     let arguments = ["explore", "flush-deadlock", "--allow", "idle", "--out", "allowed"];
     assert_eq!(code(&afunix(&arguments, directory.path())), 1);
     let tape = directory.path().join("allowed/flush-deadlock-0.tape");
-    assert_eq!(checks(tape.to_str().unwrap().to_owned()), 4);
+    assert_eq!(checks(tape.to_str().unwrap().to_owned()), 5);
     let wrong = afunix(&["explore", "echo", "--allow", "nothing"], directory.path());
     assert_eq!(code(&wrong), 2);
     assert!(err(&wrong).contains("a check is one of descriptor-leak"), "{}", err(&wrong));
