@@ -50,13 +50,26 @@ fn record(options: &[&str], command: &[&str]) -> (tempfile::TempDir, PathBuf) {
     (directory, log)
 }
 
+/// Records a command, again if its log is undecided: where calls overlap for long the search may end
+/// before it has tried all their orders (docs/check.md), which says nothing about the model.
+fn record_and_explain(command: &[&str], least: u64) {
+    for _ in 0..3 {
+        let (_kept, log) = record(&[], command);
+        let answer = check(&log);
+        if !answer.1.contains("not all orders of overlapping calls were tried") {
+            return assert_explained(&answer, least);
+        }
+        println!("undecided: {}", answer.1);
+    }
+    panic!("three logs of {command:?} are undecided");
+}
+
 #[track_caller]
-fn explained(log: &Path, least: u64) {
-    let (status, told, errors) = check(log);
+fn assert_explained((status, told, errors): &(Option<i32>, String, String), least: u64) {
     let count =
         told.strip_prefix("explained: ").and_then(|rest| rest.split(' ').next()?.parse().ok());
     let enough = count.is_some_and(|count: u64| count >= least);
-    assert!(status == Some(0) && enough, "{status:?}\n{told}{errors}");
+    assert!(*status == Some(0) && enough, "{status:?}\n{told}{errors}");
 }
 
 /// The cases of `afunix run`, which go into every corner.
@@ -91,8 +104,7 @@ fn the_model_explains_the_cases_of_the_supervisor() {
         ("threads", 4),
     ] {
         println!("{case}");
-        let (_kept, log) = record(&[], &[program, case]);
-        explained(&log, least);
+        record_and_explain(&[program, case], least);
     }
 }
 
@@ -123,8 +135,8 @@ fn the_model_explains_other_people_s_programs() {
         let programs: Vec<&str> = programs.iter().map(String::as_str).chain(["strace"]).collect();
         if installed(&programs, &name) {
             println!("{name}");
-            let (_kept, log) = record(&[], &["bash", "-c", &script]);
-            explained(&log, if ["pipes", "git"].contains(&name.as_str()) { 0 } else { 12 });
+            let least = if ["pipes", "git"].contains(&name.as_str()) { 0 } else { 12 };
+            record_and_explain(&["bash", "-c", &script], least);
         }
     }
 }
