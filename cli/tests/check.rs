@@ -50,8 +50,8 @@ fn record(options: &[&str], command: &[&str]) -> (tempfile::TempDir, PathBuf) {
     (directory, log)
 }
 
-/// Records a command, again if its log is undecided: where calls overlap for long the search may end
-/// before it has tried all their orders (docs/check.md), which says nothing about the model.
+/// Records a command, again if its log is undecided: where calls overlap for long the search may
+/// end before it has tried all their orders (docs/check.md), which says nothing about the model.
 fn record_and_explain(command: &[&str], least: u64) {
     for _ in 0..3 {
         let (_kept, log) = record(&[], command);
