@@ -107,7 +107,7 @@ pub trait Host: Backend + Clone + Send + Sync + 'static {
 
     /// Waits for `time`; longer if the machine is busy, and on through signals.
     fn sleep(&self, time: Duration) {
-        let end = self.now() + time;
+        let end = self.now().saturating_add(time);
         loop {
             let left = end.saturating_sub(self.now());
             if left.is_zero() || self.call(&mut Call::Nanosleep { time: left }).is_ok() {

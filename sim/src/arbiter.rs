@@ -73,7 +73,8 @@ impl Arbiter for SimArbiter {
             };
         }
         self.begin(what, world::may_wait_in(what));
-        let deadline = timeout.map(|timeout| self.sim.act(|world| world.clock + timeout));
+        let deadline =
+            timeout.map(|timeout| self.sim.act(|world| world.clock.saturating_add(timeout)));
         let mut late = false;
         loop {
             match attempt() {

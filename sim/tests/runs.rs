@@ -4,7 +4,9 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use afunix::Host;
 use afunix_sim::{Choices, FailureKind, Faults, RunOptions, app, replay, run};
 use common::{ping_pong, ping_pong_processes, two_writers, with};
 
@@ -56,4 +58,18 @@ fn a_tape_replays_the_same_run_byte_for_byte() {
         assert_eq!(first.tape.choices, again.tape.choices);
         assert_eq!(first.tape.marks, again.tape.marks);
     }
+}
+
+/// The last moment of all is no place to stop: calls go on there, and time does not.
+#[test]
+fn a_sleep_without_end_ends_when_nothing_else_happens() {
+    let app = app(|sim| {
+        sim.sleep(Duration::MAX);
+        for _ in 0..3 {
+            sim.sleep(Duration::from_secs(1));
+        }
+        i32::from(sim.now() != Duration::MAX)
+    });
+    let report = run(&app, &with(Faults::None), Choices::Seed(1));
+    assert!(report.passed(), "{:?}", report.outcome);
 }

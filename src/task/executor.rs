@@ -133,7 +133,7 @@ impl<H: Host> Executor<H> {
 
     /// Ends after `time`, or later.
     pub async fn sleep(&self, time: Duration) {
-        let at = self.0.host.now() + time;
+        let at = self.0.host.now().saturating_add(time);
         Timer { inner: &self.0, key: (at, self.0.next()), begun: false }.await;
     }
 

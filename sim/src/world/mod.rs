@@ -384,7 +384,7 @@ impl World {
         self.counts.steps += 1;
         self.threads[slot as usize].steps += 1;
         if self.options.steps_take_time {
-            self.clock += STEP;
+            self.clock = self.clock.saturating_add(STEP);
         }
         self.counts.schedule = mix(self.counts.schedule, u64::from(slot));
         if self.counts.steps >= self.check_at {
