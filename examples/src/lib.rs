@@ -50,6 +50,19 @@ pub fn each(visit: &mut impl Visit) {
     each_reported(visit);
 }
 
+/// The names of all scenarios, in the same order.
+pub fn names() -> Vec<&'static str> {
+    struct Names(Vec<&'static str>);
+    impl Visit for Names {
+        fn visit<A: Application + 'static>(&mut self) {
+            self.0.push(A::NAME);
+        }
+    }
+    let mut names = Names(Vec::new());
+    each(&mut names);
+    names.0
+}
+
 fn each_reported(visit: &mut impl Visit) {
     use reported::*;
     visit.visit::<short_frame::Scenario<short_frame::Broken>>();

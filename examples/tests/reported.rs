@@ -3,8 +3,6 @@
 
 mod common;
 
-use afunix::Application;
-use afunix_examples::Visit;
 use afunix_sim::{
     Check, Choices, Decisive, Ended, ExploreOptions, FailureKind, Faults, Plan, RunOptions,
     explore, replay, run,
@@ -68,16 +66,9 @@ fn each_is_found_and_shrunk_and_shows_itself_again() {
 
 /// The names of all scenarios that have a repaired variant, and of the repair that is none.
 fn broken() -> Vec<&'static str> {
-    struct Names(Vec<&'static str>);
-    impl Visit for Names {
-        fn visit<A: Application + 'static>(&mut self) {
-            self.0.push(A::NAME);
-        }
-    }
-    let mut names = Names(Vec::new());
-    afunix_examples::each(&mut names);
-    let repaired = |name: &str| names.0.contains(&&*format!("{name}-fixed"));
-    let broken = names.0.iter().copied();
+    let names = afunix_examples::names();
+    let repaired = |name: &str| names.contains(&&*format!("{name}-fixed"));
+    let broken = names.iter().copied();
     broken.filter(|name| repaired(name) || *name == "stale-socket-unlink").collect()
 }
 

@@ -3,8 +3,6 @@
 
 mod common;
 
-use afunix::Application;
-use afunix_examples::Visit;
 use afunix_sim::{
     App, Campaign, Choices, Ended, ExploreOptions, FailureKind, Faults, Plan, Report, RunOptions,
     explore, run,
@@ -132,22 +130,9 @@ fn a_search_finds_the_deadlock() {
     assert_eq!(found.failure.kind, FailureKind::Deadlock, "{:?}", found.failure);
 }
 
-/// The names of all scenarios.
-fn names() -> Vec<&'static str> {
-    struct Names(Vec<&'static str>);
-    impl Visit for Names {
-        fn visit<A: Application + 'static>(&mut self) {
-            self.0.push(A::NAME);
-        }
-    }
-    let mut names = Names(Vec::new());
-    afunix_examples::each(&mut names);
-    names.0
-}
-
 #[test]
 fn runs_on_os_threads_are_the_same() {
-    for name in names() {
+    for name in afunix_examples::names() {
         let app = scenario(name);
         for seed in 0..4 {
             let options = RunOptions { record: true, ..RunOptions::default() };
